@@ -1,0 +1,17 @@
+//! Generated messages, clients and servers of `eagre.v1` (public) and `eagre.internal.v1` (between our own processes).
+
+#![expect(missing_docs, reason = "generated: the protocol files hold the documentation")]
+#![expect(clippy::all, reason = "generated")]
+
+/// The public API.
+pub mod v1 {
+    tonic::include_proto!("eagre.v1");
+}
+
+/// Between gateways and sequencers.
+pub mod internal {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("eagre.internal.v1");
+    }
+}
