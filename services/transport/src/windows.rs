@@ -1,0 +1,81 @@
+//! Windows out of one budget.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// What a connection gets when the budget is spent: HTTP/2's own default.
+pub const WINDOW_BYTES_MIN: u32 = 64 << 10;
+
+/// The bytes that all peers together may have in flight to this server.
+#[derive(Debug)]
+pub(crate) struct WindowBudget {
+    free_bytes: AtomicUsize,
+    connection_bytes_max: u32,
+}
+
+/// One connection's part of the budget; returned when dropped.
+#[derive(Debug)]
+pub(crate) struct WindowLease {
+    budget: Arc<WindowBudget>,
+    pub bytes: u32,
+    charged_bytes: usize,
+}
+
+impl WindowBudget {
+    pub fn new(total_bytes: usize, connection_bytes_max: u32) -> Arc<Self> {
+        Arc::new(Self { free_bytes: AtomicUsize::new(total_bytes), connection_bytes_max })
+    }
+
+    /// Never fails: beyond the budget a connection gets the least window, uncharged.
+    pub fn lease(self: &Arc<Self>) -> WindowLease {
+        let mut free = self.free_bytes.load(Ordering::Relaxed);
+        loop {
+            let bytes = share_of(free, self.connection_bytes_max);
+            let charged = usize::try_from(bytes).unwrap_or(free).min(free);
+            match self.free_bytes.compare_exchange_weak(free, free - charged, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return WindowLease { budget: self.clone(), bytes, charged_bytes: charged },
+                Err(now) => free = now,
+            }
+        }
+    }
+}
+
+impl Drop for WindowLease {
+    fn drop(&mut self) {
+        self.budget.free_bytes.fetch_add(self.charged_bytes, Ordering::Relaxed);
+    }
+}
+
+/// A quarter of what is free: the first connections get all they can use, and there is always something left.
+fn share_of(free_bytes: usize, most: u32) -> u32 {
+    u32::try_from(free_bytes / 4).unwrap_or(u32::MAX).clamp(WINDOW_BYTES_MIN, most.max(WINDOW_BYTES_MIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn few_get_large_windows_and_many_get_small_ones() {
+        let budget = WindowBudget::new(64 * MIB, 8 << 20);
+        let leases: Vec<_> = (0..2_000).map(|_| budget.lease()).collect();
+        assert_eq!(leases[0].bytes, 8 << 20);
+        assert_eq!(leases[3].bytes, 8 << 20);
+        assert_eq!(leases[1_999].bytes, WINDOW_BYTES_MIN);
+        let total: usize = leases.iter().map(|lease| lease.bytes as usize).sum();
+        assert!(total <= 64 * MIB + 2_000 * WINDOW_BYTES_MIN as usize, "{total}");
+    }
+
+    #[test]
+    fn what_is_returned_is_leased_again() {
+        let budget = WindowBudget::new(64 * MIB, 8 << 20);
+        let leases: Vec<_> = (0..500).map(|_| budget.lease()).collect();
+        drop(leases);
+        assert_eq!(budget.free_bytes.load(Ordering::Relaxed), 64 * MIB);
+        assert_eq!(budget.lease().bytes, 8 << 20);
+    }
+}
