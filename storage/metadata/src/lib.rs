@@ -1,1 +1,22 @@
-//! eagre-metadata
+//! The metadata of a shard: typed rows on SlateDB in the bucket.
+//!
+//! The only crate that knows SlateDB. [`rows`] says what is stored, [`MetadataStore`] stores it; the behaviour of the
+//! pinned SlateDB that the sequencer relies on is kept by the tests in `tests/` and written up in `docs/decisions/`.
+
+mod block_cache;
+mod changes;
+mod clock;
+mod codec;
+mod error;
+mod gate;
+mod open;
+pub mod rows;
+mod settings;
+mod store;
+
+pub use changes::Changes;
+pub use codec::RowError;
+pub use error::{CloseError, OpenError, ReadError, WriteError};
+pub use rows::RowKind;
+pub use settings::StoreSettings;
+pub use store::MetadataStore;

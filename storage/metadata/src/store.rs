@@ -1,0 +1,241 @@
+//! The store of one shard's rows.
+
+use std::{
+    ops::{Bound, RangeBounds},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use eagre_env::Env;
+use eagre_model::ShardId;
+use object_store::ObjectStore;
+use slatedb::{
+    Db,
+    config::{CloseOptions, DurabilityLevel, FlushOptions, FlushType, ReadOptions, ScanOptions},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    changes::Changes,
+    clock::StoreClock,
+    error::{CloseError, OpenError, ReadError, WriteError},
+    gate::GatedStore,
+    open,
+    rows::RowKind,
+    settings::StoreSettings,
+};
+
+/// What a row takes in a table, roughly; decides how far a scan reads ahead.
+const ROW_BYTES: usize = 96;
+/// A longer scan is a catch-up read whose blocks are not kept.
+const CACHED_SCAN_ROWS: usize = 256;
+
+/// The rows of one metadata shard, opened by their only writer.
+///
+/// **One task writes**: it calls [`write`](Self::write) for a group of commits, then [`flush`](Self::flush) once, and
+/// answers when that is done. Reads show durable rows only, and may be stale once another writer has opened the shard:
+/// whoever answers from them proves its claim first.
+///
+/// A store that is dropped is abandoned.
+pub struct MetadataStore {
+    db: Db,
+    clock: Arc<StoreClock>,
+    settings: StoreSettings,
+    flushes_since_table: AtomicU32,
+    /// A table is being written in the background.
+    writing_table: Arc<AtomicBool>,
+    /// Shuts the store off from the bucket, at the latest when it is dropped.
+    shut: CancellationToken,
+    _shut_on_drop: DropGuard,
+}
+
+impl MetadataStore {
+    /// Opens the rows of a shard in this bucket, below `meta/<shard>/`, and shuts out every earlier writer. The caller
+    /// holds the shard's claim and has waited until the authority of the holder before ran out.
+    ///
+    /// Waits as long as the bucket fails in a way that may pass; drop the future to give up.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Fenced`] when another writer opened at the same time.
+    pub async fn open(
+        env: &Env,
+        bucket: Arc<dyn ObjectStore>,
+        shard: ShardId,
+        settings: StoreSettings,
+    ) -> Result<Self, OpenError> {
+        let shut = CancellationToken::new();
+        // When the caller gives up, what SlateDB has started by then ends too.
+        let shut_on_drop = shut.clone().drop_guard();
+        let store = Arc::new(GatedStore::new(bucket, shut.clone()));
+        let (db, clock) = open::open(env, store, shard, &settings).await?;
+        Ok(Self {
+            db,
+            clock,
+            settings,
+            flushes_since_table: AtomicU32::new(0),
+            writing_table: Arc::default(),
+            shut,
+            _shut_on_drop: shut_on_drop,
+        })
+    }
+
+    /// Applies changes, all or none, without making them durable. Waits while too much is not flushed.
+    ///
+    /// # Errors
+    ///
+    /// The outcome of these and of all earlier changes since the last flush is unknown.
+    pub async fn write(&self, changes: Changes) -> Result<(), WriteError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.db.write(changes.into_batch()).await?;
+        Ok(())
+    }
+
+    /// Makes everything durable that was written before. Waits as long as the bucket fails in a way that may pass.
+    ///
+    /// # Errors
+    ///
+    /// The outcome of everything since the last flush is unknown, whatever the error says.
+    pub async fn flush(&self) -> Result<(), WriteError> {
+        self.db.flush().await?;
+        self.clock.flushed();
+        let flushes = self.flushes_since_table.fetch_add(1, Ordering::Relaxed) + 1;
+        if flushes >= self.settings.flushes_per_table && !self.writing_table.swap(true, Ordering::AcqRel) {
+            self.flushes_since_table.store(0, Ordering::Relaxed);
+            self.write_table();
+        }
+        Ok(())
+    }
+
+    /// Writes the rows in memory as a sorted table, behind the back of the commits.
+    fn write_table(&self) {
+        let (db, writing) = (self.db.clone(), self.writing_table.clone());
+        tokio::spawn(async move {
+            let options = FlushOptions { flush_type: FlushType::MemTable };
+            if let Err(error) = db.flush_with_options(options).await {
+                tracing::warn!(%error, "metadata table not written");
+            }
+            writing.store(false, Ordering::Release);
+        });
+    }
+
+    /// A durable row.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub async fn get<R: RowKind>(&self, key: &R::Key) -> Result<Option<R::Value>, ReadError> {
+        let options = ReadOptions::new().with_durability_filter(DurabilityLevel::Remote);
+        let bytes = R::encode_key(key);
+        let Some(value) = self.db.get_with_options(&bytes, &options).await? else { return Ok(None) };
+        R::decode_value(key, &value).map(Some).map_err(|error| ReadError::row(R::KIND, &bytes, &error))
+    }
+
+    /// Up to `max_rows` durable rows of one kind in the order of their keys. For the next page begin after the last key.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub async fn scan<R: RowKind>(
+        &self,
+        range: impl RangeBounds<R::Key>,
+        max_rows: usize,
+    ) -> Result<Vec<(R::Key, R::Value)>, ReadError> {
+        let read_ahead = max_rows.saturating_mul(ROW_BYTES).clamp(1, self.settings.read_ahead_bytes);
+        let options = ScanOptions::new()
+            .with_durability_filter(DurabilityLevel::Remote)
+            .with_read_ahead_bytes(read_ahead)
+            .with_max_fetch_tasks(2)
+            .with_cache_blocks(max_rows <= CACHED_SCAN_ROWS);
+        let Some(range) = key_range::<R>(range) else { return Ok(Vec::new()) };
+        let mut rows = Vec::new();
+        if max_rows == 0 {
+            return Ok(rows);
+        }
+        let mut found = self.db.scan_with_options(range, &options).await?;
+        while let Some(row) = found.next().await? {
+            let corrupt = |error| ReadError::row(R::KIND, &row.key, &error);
+            let key = R::decode_key(&row.key).map_err(corrupt)?;
+            let value = R::decode_value(&key, &row.value).map_err(corrupt)?;
+            rows.push((key, value));
+            if rows.len() == max_rows {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The epoch by which SlateDB tells this writer from those before and after it.
+    pub fn writer_epoch(&self) -> u64 {
+        self.db.manifest().writer_epoch()
+    }
+
+    /// Flushes, writes the rows in memory as a table so that the next start replays nothing, and closes. After `limit`
+    /// the store is abandoned instead.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloseError`].
+    pub async fn close(self, limit: Duration) -> Result<(), CloseError> {
+        match tokio::time::timeout(limit, self.db.close()).await {
+            Ok(closed) => closed.map_err(|error| CloseError::Failed(error.to_string())),
+            Err(_) => {
+                self.abandon();
+                Err(CloseError::TimedOut)
+            }
+        }
+    }
+
+    /// Lets go of the store at once: nothing of it reaches the bucket after this but requests that are on their way.
+    /// Never waits. Whatever was not flushed has an unknown outcome.
+    pub fn abandon(&self) {
+        self.shut.cancel();
+        let db = self.db.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                // Its requests fail by now; closing ends its tasks.
+                let _ = db.close_with_options(CloseOptions { flush_type: None }).await;
+            });
+        }
+    }
+}
+
+impl Drop for MetadataStore {
+    fn drop(&mut self) {
+        if self.db.status().close_reason.is_none() {
+            self.abandon();
+        }
+    }
+}
+
+impl std::fmt::Debug for MetadataStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetadataStore").field("writer_epoch", &self.writer_epoch()).finish_non_exhaustive()
+    }
+}
+
+/// The range in bytes, never beyond the kind; `None` when it is empty, which SlateDB refuses.
+fn key_range<R: RowKind>(range: impl RangeBounds<R::Key>) -> Option<(Bound<Bytes>, Bound<Bytes>)> {
+    let start = match range.start_bound() {
+        Bound::Included(key) => Bound::Included(R::encode_key(key)),
+        Bound::Excluded(key) => Bound::Excluded(R::encode_key(key)),
+        Bound::Unbounded => Bound::Included(Bytes::copy_from_slice(&[R::KIND])),
+    };
+    let end = match range.end_bound() {
+        Bound::Included(key) => Bound::Included(R::encode_key(key)),
+        Bound::Excluded(key) => Bound::Excluded(R::encode_key(key)),
+        Bound::Unbounded => Bound::Excluded(Bytes::copy_from_slice(&[R::KIND + 1])),
+    };
+    let is_empty = match (&start, &end) {
+        (Bound::Included(start), Bound::Included(end)) => start > end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => start >= end,
+        _ => false,
+    };
+    (!is_empty).then_some((start, end))
+}
