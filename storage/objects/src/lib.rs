@@ -1,1 +1,17 @@
-//! eagre-objects
+//! The bucket: the only thing that Eagre depends on and keeps anything in.
+//!
+//! [`Bucket::open`] opens a folder or memory by its [`BucketUrl`]; [`Bucket::from_store`] takes any other
+//! [`object_store::ObjectStore`], the simulation's among them. Every request goes through one instrumented store, those of
+//! SlateDB too. What Eagre relies on is written down as a test in [`conformance`].
+
+mod bucket;
+pub mod conformance;
+mod folder;
+mod instrumented;
+mod marker;
+mod url;
+
+pub use bucket::{Bucket, BucketKind, CreateOutcome, GetError, OpenError, PutError, Ranged};
+pub use instrumented::{BYTES_TOTAL, REQUEST_SECONDS, REQUESTS_TOTAL};
+pub use marker::{BUCKET_FORMAT, MARKER_KEY, Marker, MarkerError};
+pub use url::{BucketUrl, BucketUrlError};

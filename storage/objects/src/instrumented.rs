@@ -1,0 +1,222 @@
+//! One store around every other: counts and times each request.
+
+use std::{fmt, ops::Range, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use eagre_env::Clock;
+use futures::{StreamExt, stream::BoxStream};
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
+};
+
+/// Counter: requests by `op` (`put`, `create`, `get`, `head`, `list`, `delete`, `copy`, `rename`, `multipart_start`,
+/// `multipart_part`, `multipart_end`) and `result` (`ok`, `missing`, `exists`, `precondition`, `error`).
+pub const REQUESTS_TOTAL: &str = "eagre_bucket_requests_total";
+/// Counter: payload bytes by `op` (`put`, `create`, `multipart_part`: sent; `get`: asked for).
+pub const BYTES_TOTAL: &str = "eagre_bucket_bytes_total";
+/// Histogram: seconds until the answer by `op`; of a `get` until its first byte.
+pub const REQUEST_SECONDS: &str = "eagre_bucket_request_seconds";
+
+/// What a bucket bills as one LIST.
+const LIST_PAGE_KEYS: u64 = 1_000;
+
+/// Counts and times the requests to another store.
+pub(crate) struct InstrumentedStore {
+    inner: Arc<dyn ObjectStore>,
+    probe: Probe,
+}
+
+impl InstrumentedStore {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>) -> Self {
+        metrics::describe_counter!(REQUESTS_TOTAL, "Requests to the bucket by kind and result.");
+        metrics::describe_counter!(BYTES_TOTAL, metrics::Unit::Bytes, "Payload bytes to and from the bucket by kind.");
+        metrics::describe_histogram!(REQUEST_SECONDS, metrics::Unit::Seconds, "Time until the bucket answers by kind.");
+        Self { inner, probe: Probe { clock } }
+    }
+}
+
+#[derive(Clone)]
+struct Probe {
+    clock: Arc<dyn Clock>,
+}
+
+impl Probe {
+    fn start(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    fn end<T>(&self, op: &'static str, started: Duration, result: &Result<T>, bytes: u64) {
+        metrics::counter!(REQUESTS_TOTAL, "op" => op, "result" => label(result)).increment(1);
+        let elapsed = self.clock.monotonic().saturating_sub(started);
+        metrics::histogram!(REQUEST_SECONDS, "op" => op).record(elapsed.as_secs_f64());
+        if result.is_ok() && bytes > 0 {
+            metrics::counter!(BYTES_TOTAL, "op" => op).increment(bytes);
+        }
+    }
+}
+
+fn label<T>(result: &Result<T>) -> &'static str {
+    use object_store::Error;
+    match result {
+        Ok(_) => "ok",
+        Err(Error::NotFound { .. }) => "missing",
+        Err(Error::AlreadyExists { .. }) => "exists",
+        Err(Error::Precondition { .. } | Error::NotModified { .. }) => "precondition",
+        Err(_) => "error",
+    }
+}
+
+fn put_op(mode: &PutMode) -> &'static str {
+    match mode {
+        PutMode::Create => "create",
+        PutMode::Overwrite | PutMode::Update(_) => "put",
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for InstrumentedStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let (op, bytes) = (put_op(&opts.mode), payload.content_length() as u64);
+        let started = self.probe.start();
+        let result = self.inner.put_opts(location, payload, opts).await;
+        self.probe.end(op, started, &result, bytes);
+        result
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        let started = self.probe.start();
+        let result = self.inner.put_multipart_opts(location, opts).await;
+        self.probe.end("multipart_start", started, &result, 0);
+        Ok(Box::new(InstrumentedUpload { inner: result?, probe: self.probe.clone() }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let op = if options.head { "head" } else { "get" };
+        let started = self.probe.start();
+        let result = self.inner.get_opts(location, options).await;
+        let bytes = match (&result, op) {
+            (Ok(got), "get") => got.range.end.saturating_sub(got.range.start),
+            _ => 0,
+        };
+        self.probe.end(op, started, &result, bytes);
+        result
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let started = self.probe.start();
+        let result = self.inner.get_ranges(location, ranges).await;
+        let bytes = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
+        self.probe.end("get", started, &result, bytes);
+        result
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        // A stream has no single time: only the requests are counted.
+        let count = |result: &Result<Path>| {
+            metrics::counter!(REQUESTS_TOTAL, "op" => "delete", "result" => label(result)).increment(1);
+        };
+        self.inner.delete_stream(locations).inspect(count).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        counted_list(self.inner.list(prefix))
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        counted_list(self.inner.list_with_offset(prefix, offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let started = self.probe.start();
+        let result = self.inner.list_with_delimiter(prefix).await;
+        self.probe.end("list", started, &result, 0);
+        result
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let started = self.probe.start();
+        let result = self.inner.copy_opts(from, to, options).await;
+        self.probe.end("copy", started, &result, 0);
+        result
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        let started = self.probe.start();
+        let result = self.inner.rename_opts(from, to, options).await;
+        self.probe.end("rename", started, &result, 0);
+        result
+    }
+}
+
+/// One request at the start and one more for every full page of keys.
+fn counted_list(entries: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
+    let count = |result| metrics::counter!(REQUESTS_TOTAL, "op" => "list", "result" => result).increment(1);
+    count("ok");
+    let mut keys = 0u64;
+    entries
+        .inspect(move |entry| match entry {
+            Ok(_) => {
+                keys += 1;
+                if keys.is_multiple_of(LIST_PAGE_KEYS) {
+                    count("ok");
+                }
+            }
+            Err(_) => count(label(entry)),
+        })
+        .boxed()
+}
+
+#[derive(Debug)]
+struct InstrumentedUpload {
+    inner: Box<dyn MultipartUpload>,
+    probe: Probe,
+}
+
+#[async_trait]
+impl MultipartUpload for InstrumentedUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let (bytes, probe) = (data.content_length() as u64, self.probe.clone());
+        let started = probe.start();
+        let part = self.inner.put_part(data);
+        Box::pin(async move {
+            let result = part.await;
+            probe.end("multipart_part", started, &result, bytes);
+            result
+        })
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let started = self.probe.start();
+        let result = self.inner.complete().await;
+        self.probe.end("multipart_end", started, &result, 0);
+        result
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        let started = self.probe.start();
+        let result = self.inner.abort().await;
+        self.probe.end("multipart_end", started, &result, 0);
+        result
+    }
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Probe")
+    }
+}
+
+impl fmt::Debug for InstrumentedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InstrumentedStore({:?})", self.inner)
+    }
+}
+
+impl fmt::Display for InstrumentedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
