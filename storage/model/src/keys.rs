@@ -114,3 +114,6 @@ fn disjoint(classes: &[ResidueClass]) -> bool {
     };
     sorted.windows(2).all(|pair| !contains(pair[0], pair[1]))
 }
+
+#[cfg(test)]
+mod tests;
