@@ -182,7 +182,7 @@ impl MetadataStore {
     /// # Errors
     ///
     /// See [`CloseError`].
-    pub async fn close(self, limit: Duration) -> Result<(), CloseError> {
+    pub async fn close(&self, limit: Duration) -> Result<(), CloseError> {
         match tokio::time::timeout(limit, self.db.close()).await {
             Ok(closed) => closed.map_err(|error| CloseError::Failed(error.to_string())),
             Err(_) => {
