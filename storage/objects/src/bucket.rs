@@ -2,9 +2,9 @@
 
 use std::{fs, io, ops::Range, path::Path as FilePath, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use eagre_env::Env;
-use futures::TryStreamExt;
+use futures::{TryStreamExt, stream::BoxStream};
 use object_store::{
     Error as StoreError, GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode,
     memory::InMemory, path::Path,
@@ -117,14 +117,14 @@ pub enum GetError {
         key: String,
     },
     /// The body ended early. Ask again.
-    #[error("{key} came with {got_bytes} bytes instead of {expected_bytes}")]
+    #[error("{key} came with {} bytes instead of {expected_bytes}", .got.len())]
     Short {
         /// Key of the object.
         key: String,
         /// As the bucket had announced.
         expected_bytes: u64,
         /// What came.
-        got_bytes: u64,
+        got: Bytes,
     },
     /// Longer than the caller takes.
     #[error("{key} has {length_bytes} bytes, over the limit of {limit_bytes}")]
@@ -273,27 +273,28 @@ async fn body(key: &str, result: GetResult) -> Result<Bytes, GetError> {
             let read = read.map_err(|error| failed(error.into()))?;
             read.map_err(|source| failed(StoreError::Generic { store: "folder", source: Box::new(source) }))?
         }
-        GetResultPayload::Stream(mut stream) => {
-            let Some(first) = stream.try_next().await.map_err(failed)? else {
-                return if capacity == 0 { Ok(Bytes::new()) } else { Err(short(key, expected_bytes, 0)) };
-            };
-            if first.len() == capacity {
-                first
-            } else {
-                let mut whole = BytesMut::with_capacity(capacity);
-                whole.extend_from_slice(&first);
-                while let Some(chunk) = stream.try_next().await.map_err(failed)? {
-                    whole.extend_from_slice(&chunk);
-                }
-                whole.freeze()
-            }
-        }
+        GetResultPayload::Stream(stream) => collect(stream, capacity).await.map_err(failed)?,
     };
-    if bytes.len() == capacity { Ok(bytes) } else { Err(short(key, expected_bytes, bytes.len() as u64)) }
+    if bytes.len() == capacity {
+        Ok(bytes)
+    } else {
+        Err(GetError::Short { key: key.into(), expected_bytes, got: bytes })
+    }
 }
 
-fn short(key: &str, expected_bytes: u64, got_bytes: u64) -> GetError {
-    GetError::Short { key: key.into(), expected_bytes, got_bytes }
+/// The chunks of a body in a buffer of their own: a chunk may be a slice of a larger one. A body that goes on beyond what
+/// was announced is cut there.
+async fn collect(
+    mut chunks: BoxStream<'static, Result<Bytes, StoreError>>,
+    length: usize,
+) -> Result<Bytes, StoreError> {
+    let mut whole = Vec::with_capacity(length);
+    while whole.len() < length {
+        let Some(chunk) = chunks.try_next().await? else { break };
+        let room = length - whole.len();
+        whole.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    Ok(whole.into())
 }
 
 /// Reads into fresh memory without clearing it first.
