@@ -24,7 +24,7 @@ pub use walk::{Batches, batches};
 
 pub(crate) use framing::{RecordCursor, RecordView};
 pub(crate) use header::{ATTRIBUTES_AT, BATCH_LENGTH_PREFIX_BYTES, CRC_AT};
-pub(crate) use varint::{put_varint, put_varlong, varint_bytes, varlong_bytes};
+pub(crate) use varint::{Fields, varint_bytes, varlong_bytes};
 
 #[cfg(test)]
 mod tests;

@@ -56,7 +56,7 @@ fn with_body(codec: Compression, count: i32, body: &[u8]) -> Vec<u8> {
 /// One record from its fields after the length.
 fn one_record(fields: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
-    put_varint(&mut body, fields.len() as i32);
+    Fields::new().varint(fields.len() as i32).put(&mut body);
     body.extend_from_slice(fields);
     with_body(Compression::None, 1, &body)
 }

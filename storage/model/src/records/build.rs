@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::Record;
 use crate::batch::{
-    ATTRIBUTES_AT, BATCH_LENGTH_PREFIX_BYTES, BatchError, BatchHeader, CRC_AT, Compression, Flaw, HEADER_BYTES,
-    ValidBatch, crc32c, crc32c_combine, put_varint, put_varlong, varint_bytes, varlong_bytes,
+    ATTRIBUTES_AT, BATCH_LENGTH_PREFIX_BYTES, BatchError, BatchHeader, CRC_AT, Compression, Fields, Flaw, HEADER_BYTES,
+    ValidBatch, crc32c, crc32c_combine, varint_bytes, varlong_bytes,
 };
 
 /// Which producer sends a batch, and the sequence of its first record.
@@ -110,16 +110,13 @@ impl BatchBuilder {
         let out = &mut self.buffer;
         out.reserve(plan.whole_bytes());
         let start = out.len();
-        put_varint(out, plan.body_bytes);
-        out.push(0);
-        put_varlong(out, plan.timestamp_delta);
-        put_varint(out, self.record_count);
-        put_nullable(out, key);
-        put_nullable(out, value);
-        put_varint(out, plan.header_count);
+        let front = Fields::new().varint(plan.body_bytes).byte(0).varlong(plan.timestamp_delta);
+        put_nullable(out, front.varint(self.record_count), key);
+        put_nullable(out, Fields::new(), value);
+        Fields::new().varint(plan.header_count).put(out);
         for (key, value) in headers {
-            put_nullable(out, Some(key.as_bytes()));
-            put_nullable(out, value);
+            put_nullable(out, Fields::new(), Some(key.as_bytes()));
+            put_nullable(out, Fields::new(), value);
         }
         debug_assert_eq!(out.len() - start, plan.whole_bytes(), "a record takes the bytes that were planned");
         if self.record_count == 0 {
@@ -218,12 +215,13 @@ fn nullable_bytes(bytes: Option<&[u8]>) -> Result<u64, BatchError> {
     Ok(varint_bytes(length) as u64 + bytes.len() as u64)
 }
 
-/// A length and the bytes; null is the length -1. The length was planned, so it fits.
-fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+/// Fields, a length and the bytes; null is the length -1. The length was planned, so it fits.
+#[inline]
+fn put_nullable(out: &mut Vec<u8>, before: Fields, bytes: Option<&[u8]>) {
     match bytes {
-        None => put_varint(out, -1),
+        None => before.varint(-1).put(out),
         Some(bytes) => {
-            put_varint(out, bytes.len() as i32);
+            before.varint(bytes.len() as i32).put(out);
             out.extend_from_slice(bytes);
         }
     }
