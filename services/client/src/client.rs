@@ -1,0 +1,218 @@
+//! The connection to the service.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use eagre_env::Env;
+use eagre_proto::v1::{
+    fetch_service_client::FetchServiceClient, produce_service_client::ProduceServiceClient,
+    topic_service_client::TopicServiceClient,
+};
+use eagre_transport::{ChannelSettings, InvalidEndpoint, MESSAGE_BYTES_MAX, channel};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Response, Status, transport::Channel};
+use tracing::warn;
+
+use crate::{
+    ConsumerBuilder, Producer, ProducerSettings, Reports, Topics,
+    backoff::Backoff,
+    error::{CallFailure, FailureKind},
+};
+
+/// A call that is not answered for so long has failed.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A client of the service. Cheap to clone; all clones share their connections.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    env: Env,
+    endpoints: Vec<Endpoint>,
+    /// Which endpoint is used; any gateway serves any partition.
+    current: AtomicUsize,
+    patience: Duration,
+}
+
+/// A gateway.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    url: Arc<str>,
+    channel: Channel,
+}
+
+/// Makes a [`Client`].
+#[derive(Debug, Clone)]
+pub struct ClientBuilder {
+    endpoints: Vec<String>,
+    env: Env,
+    patience: Duration,
+}
+
+impl ClientBuilder {
+    /// One more gateway of the same service, for when those before it cannot be reached.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoints.push(endpoint.into());
+        self
+    }
+
+    /// Time, randomness and network to be used instead of the machine's own.
+    pub fn env(mut self, env: Env) -> Self {
+        self.env = env;
+        self
+    }
+
+    /// For how long a call is made again while the service cannot be reached or is not ready: 10 seconds. A call whose
+    /// outcome is unknown is made again only where that does no harm. Producers have a delivery timeout instead.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Makes the client, within a tokio runtime. It connects with its first call.
+    ///
+    /// # Errors
+    /// An endpoint is not of the form `http://host:port`.
+    pub fn build(self) -> Result<Client, InvalidEndpoint> {
+        let endpoints = self.endpoints.iter().map(|url| {
+            let channel = channel(self.env.network.clone(), url, &ChannelSettings::default())?;
+            Ok(Endpoint { url: url.as_str().into(), channel })
+        });
+        let endpoints = endpoints.collect::<Result<_, _>>()?;
+        let Self { env, patience, .. } = self;
+        Ok(Client { inner: Arc::new(Inner { env, endpoints, current: AtomicUsize::new(0), patience }) })
+    }
+}
+
+impl Client {
+    /// A client of the service at `http://host:port`.
+    pub fn builder(endpoint: impl Into<String>) -> ClientBuilder {
+        ClientBuilder { endpoints: vec![endpoint.into()], env: Env::system(), patience: PATIENCE }
+    }
+
+    /// Creating, listing, describing and deleting topics.
+    pub fn topics(&self) -> Topics {
+        Topics::new(self.clone())
+    }
+
+    /// A producer, see [`Producer`]. Called within a tokio runtime.
+    pub fn producer(&self, settings: &ProducerSettings) -> Producer {
+        Producer::start(self.clone(), settings, false).0
+    }
+
+    /// A producer with reports of what was handed over by [`TopicProducer::enqueue`](crate::TopicProducer::enqueue). The
+    /// reports are to be read all the time, or the producer stops when its memory is full. Called within a tokio runtime.
+    pub fn producer_with_reports(&self, settings: &ProducerSettings) -> (Producer, Reports) {
+        Producer::start(self.clone(), settings, true)
+    }
+
+    /// Reading, see [`Consumer`](crate::Consumer).
+    pub fn consumer(&self) -> ConsumerBuilder {
+        ConsumerBuilder::new(self.clone())
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.inner.env
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.inner.patience
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        let index = self.inner.current.load(Ordering::Relaxed) % self.inner.endpoints.len();
+        &self.inner.endpoints[index]
+    }
+
+    /// The present endpoint has failed.
+    pub(crate) fn try_another_endpoint(&self) {
+        self.inner.current.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn produce_service(&self) -> (ProduceServiceClient<Channel>, &Endpoint) {
+        let endpoint = self.endpoint();
+        let service = ProduceServiceClient::new(endpoint.channel.clone());
+        (service.max_decoding_message_size(MESSAGE_BYTES_MAX), endpoint)
+    }
+
+    pub(crate) fn fetch_service(&self) -> (FetchServiceClient<Channel>, &Endpoint) {
+        let endpoint = self.endpoint();
+        (Self::fetch_service_of(endpoint.channel.clone()), endpoint)
+    }
+
+    /// Makes a unary call, again and again until `until` while that may help. `repeatable`: making it twice does no harm.
+    pub(crate) async fn call<T, F>(
+        &self,
+        until: Instant,
+        repeatable: bool,
+        make: impl Fn(Channel) -> F,
+    ) -> Result<T, CallFailure>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut backoff = Backoff::default();
+        let mut is_troubled = false;
+        loop {
+            let endpoint = self.endpoint();
+            let failure = match endpoint.answer(make(endpoint.channel.clone())).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let pause = backoff.next(self.env().random.as_ref());
+            if !failure.is_worth_repeating(repeatable) || Instant::now() + pause > until {
+                return Err(failure);
+            }
+            if !std::mem::replace(&mut is_troubled, true) {
+                warn!(message = %failure.message, "no answer yet, trying again");
+            }
+            if matches!(failure.kind, FailureKind::Unreachable | FailureKind::Broken) {
+                self.try_another_endpoint();
+            }
+            sleep(pause).await;
+        }
+    }
+
+    pub(crate) fn fetch_service_of(channel: Channel) -> FetchServiceClient<Channel> {
+        FetchServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn topic_service(channel: Channel) -> TopicServiceClient<Channel> {
+        TopicServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+}
+
+impl Endpoint {
+    pub fn failure(&self, status: &Status) -> CallFailure {
+        CallFailure::of_status(status, &self.url)
+    }
+
+    /// The answer to one call, if it comes in time.
+    pub async fn answer<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, CallFailure> {
+        match timeout(CALL_TIMEOUT, call).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(self.failure(&status)),
+            Err(_) => Err(CallFailure::broken(format!("{} did not answer for {CALL_TIMEOUT:?}", self.url))),
+        }
+    }
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let endpoints = self.inner.endpoints.iter().map(|endpoint| &endpoint.url);
+        f.debug_list().entries(endpoints).finish()
+    }
+}

@@ -1,0 +1,344 @@
+//! The tasks of a producer: one keeps the stream to the service, one keeps the time.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use eagre_proto::v1::{
+    InitProducerRequest, ProduceStreamRequest, ProduceStreamResponse, produce_stream_response::Outcome,
+};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc, watch},
+    time::{Instant, sleep_until},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+use tracing::{debug, warn};
+
+use super::{
+    ProducerSettings,
+    delivery::ReportQueue,
+    pool::{Pool, SettledBatch},
+    sequencing::{Bounds, Identity},
+};
+use crate::{
+    Client,
+    backoff::Backoff,
+    client::Endpoint,
+    error::{CallFailure, Verdict},
+};
+
+/// Requests between us and the transport; each is up to a batch.
+const OUTBOX_REQUESTS: usize = 2;
+/// A stream on which nothing is answered for so long is given up.
+const STALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// In flight until the service has said how many it takes.
+const IN_FLIGHT_FIRST: usize = 1;
+
+/// What the handles and the tasks of a producer share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub client: Client,
+    pub room: Arc<Semaphore>,
+    pool: Mutex<Pool>,
+    reports: Option<Arc<ReportQueue>>,
+    /// There may be something to send, or all is done.
+    sendable: Notify,
+    /// The next time to wake is earlier than it was.
+    timer: Notify,
+    /// [`Pool::first_unsettled`].
+    first_unsettled: watch::Sender<u64>,
+    /// The last handle was dropped.
+    closing: CancellationToken,
+}
+
+impl Shared {
+    pub fn new(client: Client, settings: &ProducerSettings, reports: Option<Arc<ReportQueue>>) -> Self {
+        let bounds = Bounds {
+            linger: settings.linger,
+            batch_bytes: settings.batch_bytes(),
+            delivery_timeout: settings.delivery_timeout,
+            in_flight_max: IN_FLIGHT_FIRST,
+        };
+        Self {
+            client,
+            room: Arc::new(Semaphore::new(settings.memory_bytes())),
+            pool: Mutex::new(Pool::new(bounds)),
+            reports,
+            sendable: Notify::new(),
+            timer: Notify::new(),
+            first_unsettled: watch::Sender::new(0),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn close(&self) {
+        self.closing.cancel();
+    }
+
+    pub async fn flush(&self) {
+        let mut first_unsettled = self.first_unsettled.subscribe();
+        let target = {
+            let mut pool = self.lock();
+            let target = pool.hurry(Instant::now());
+            self.announce(pool);
+            target
+        };
+        // The sender lives as long as we do.
+        let _ = first_unsettled.wait_for(|first| *first >= target).await;
+    }
+
+    /// Wakes the tasks that the pool's state concerns.
+    pub fn announce(&self, mut pool: MutexGuard<'_, Pool>) {
+        let is_earlier = pool.is_timer_earlier();
+        let has_ready = pool.has_ready();
+        drop(pool);
+        if has_ready {
+            self.sendable.notify_one();
+        }
+        if is_earlier {
+            self.timer.notify_one();
+        }
+    }
+
+    /// Tells everyone of settled batches, once the pool is let go.
+    fn settle(&self, pool: MutexGuard<'_, Pool>, settled: &mut Vec<SettledBatch>) {
+        let first_unsettled = pool.first_unsettled();
+        self.announce(pool);
+        if settled.is_empty() {
+            return;
+        }
+        for SettledBatch { topic, partition, batch } in settled.drain(..) {
+            batch.receipts.settle(&topic, partition, batch.result, self.reports.as_deref());
+        }
+        self.first_unsettled.send_replace(first_unsettled);
+    }
+
+    fn take_request(&self) -> Option<ProduceStreamRequest> {
+        let mut settled = Vec::new();
+        let mut pool = self.lock();
+        let request = pool.take(Instant::now(), &mut settled);
+        self.settle(pool, &mut settled);
+        request
+    }
+
+    fn take_answer(&self, answer: ProduceStreamResponse) {
+        let mut settled = Vec::new();
+        let mut pool = self.lock();
+        if let Some(Outcome::Error(error)) = &answer.outcome {
+            pool.obstacle.clone_from(&error.message);
+        }
+        let verdict = |topic: &str, partition| match answer.outcome {
+            Some(Outcome::Response(response)) => Verdict::Appended { base_offset: response.base_offset },
+            Some(Outcome::Error(error)) => Verdict::of_error(error, topic, partition),
+            None => Verdict::Again { maybe_appended: true },
+        };
+        let random = self.client.env().random.as_ref();
+        pool.answer(answer.request_id, verdict, Instant::now(), random, &mut settled);
+        self.settle(pool, &mut settled);
+    }
+
+    fn is_done(&self) -> bool {
+        self.closing.is_cancelled() && self.lock().is_empty()
+    }
+}
+
+/// Starts both tasks. They end when the last handle is dropped and everything is settled.
+pub(crate) fn start(shared: Arc<Shared>) {
+    tokio::spawn(keep_time(shared.clone()));
+    tokio::spawn(async move {
+        deliver(&shared).await;
+        if let Some(reports) = &shared.reports {
+            reports.end();
+        }
+    });
+}
+
+async fn keep_time(shared: Arc<Shared>) {
+    let mut settled = Vec::new();
+    loop {
+        let wakes_at = {
+            let mut pool = shared.lock();
+            pool.tick(Instant::now(), &mut settled);
+            let wakes_at = pool.wakes_at();
+            pool.set_timer(wakes_at);
+            shared.settle(pool, &mut settled);
+            wakes_at
+        };
+        if shared.is_done() {
+            shared.sendable.notify_one();
+            return;
+        }
+        let sleep = async {
+            match wakes_at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+        biased;
+                   () = sleep => {}
+                   () = shared.timer.notified() => {}
+                   () = shared.closing.cancelled(), if !shared.closing.is_cancelled() => {}
+               }
+    }
+}
+
+async fn deliver(shared: &Shared) {
+    let mut backoff = Backoff::default();
+    let mut is_troubled = false;
+    while wait_for_work(shared).await {
+        let ended = match connect(shared).await {
+            Ok(mut session) => {
+                let ended = session.serve().await;
+                if session.has_progress {
+                    backoff.reset();
+                    is_troubled = false;
+                }
+                ended
+            }
+            Err(failure) => Ended::Broken(failure.message),
+        };
+        leave_stream(shared, ended, &mut is_troubled);
+        let pause = backoff.next(shared.client.env().random.as_ref());
+        tokio::select! {
+        biased;
+                   () = tokio::time::sleep(pause) => {}
+                   () = until_done(shared) => {}
+               }
+    }
+    // The other task ends with us.
+    shared.timer.notify_one();
+}
+
+/// What was sent on the stream is to be sent again, on another one.
+fn leave_stream(shared: &Shared, ended: Ended, is_troubled: &mut bool) {
+    let mut pool = shared.lock();
+    pool.disconnect(Instant::now());
+    match ended {
+        Ended::Done => {}
+        Ended::ByService => debug!("the service ended the stream"),
+        Ended::Broken(message) => {
+            if !std::mem::replace(is_troubled, true) {
+                warn!(%message, "cannot deliver, trying again");
+            }
+            pool.obstacle = message;
+        }
+    }
+    shared.announce(pool);
+    shared.client.try_another_endpoint();
+}
+
+/// Whether there is something to deliver; waits for it, or for the end.
+async fn wait_for_work(shared: &Shared) -> bool {
+    loop {
+        if !shared.lock().is_empty() {
+            return true;
+        }
+        if shared.closing.is_cancelled() {
+            return false;
+        }
+        tokio::select! {
+        biased;
+                   () = shared.sendable.notified() => {}
+                   () = shared.closing.cancelled() => {}
+               }
+    }
+}
+
+/// Waits until the last handle is dropped and everything is settled.
+async fn until_done(shared: &Shared) {
+    shared.closing.cancelled().await;
+    let mut first_unsettled = shared.first_unsettled.subscribe();
+    let target = shared.lock().hurry(Instant::now());
+    let _ = first_unsettled.wait_for(|first| *first >= target).await;
+}
+
+/// Opens the stream, after asking who we are where that is not known.
+async fn connect(shared: &Shared) -> Result<Session<'_>, CallFailure> {
+    if shared.lock().needs_identity() {
+        let (mut service, endpoint) = shared.client.produce_service();
+        let answer = endpoint.answer(service.init_producer(InitProducerRequest {})).await?;
+        let epoch = i16::try_from(answer.producer_epoch)
+            .map_err(|_| CallFailure::broken("the service gave no valid producer epoch"))?;
+        let identity = Identity { producer_id: answer.producer_id, epoch };
+        shared.lock().set_identity(identity, answer.max_in_flight_per_partition as usize);
+    }
+    let (outbox, requests) = mpsc::channel(OUTBOX_REQUESTS);
+    let (mut service, endpoint) = shared.client.produce_service();
+    let answers = endpoint.answer(service.produce_stream(ReceiverStream::new(requests))).await?;
+    Ok(Session { shared, endpoint: endpoint.clone(), outbox, answers, has_progress: false })
+}
+
+/// Why a stream was left.
+enum Ended {
+    /// There is nothing more to deliver, ever.
+    Done,
+    /// The service ended it, as it does before it stops.
+    ByService,
+    /// It cannot be used any more; says why.
+    Broken(String),
+}
+
+/// One stream to the service.
+struct Session<'a> {
+    shared: &'a Shared,
+    endpoint: Endpoint,
+    outbox: mpsc::Sender<ProduceStreamRequest>,
+    answers: Streaming<ProduceStreamResponse>,
+    /// Something was answered.
+    has_progress: bool,
+}
+
+impl Session<'_> {
+    async fn serve(&mut self) -> Ended {
+        let Self { shared, endpoint, outbox, answers, has_progress } = self;
+        let mut stalls_at = Instant::now() + STALL_TIMEOUT;
+        loop {
+            let (has_ready, has_unanswered, needs_identity) = {
+                let pool = shared.lock();
+                (pool.has_ready(), pool.has_unanswered(), pool.needs_identity())
+            };
+            if needs_identity {
+                return Ended::Broken("the epochs of the producer id are used up".to_owned());
+            }
+            if shared.is_done() {
+                return Ended::Done;
+            }
+            tokio::select! {
+            biased;
+                           answer = answers.message() => match answer {
+                               Ok(Some(answer)) => {
+                                   *has_progress |= matches!(answer.outcome, Some(Outcome::Response(_)));
+                                   shared.take_answer(answer);
+                                   stalls_at = Instant::now() + STALL_TIMEOUT;
+                               }
+                               Ok(None) => return Ended::ByService,
+                               Err(status) => return Ended::Broken(endpoint.failure(&status).message),
+                           },
+                           place = outbox.reserve(), if has_ready => match place {
+                               Ok(place) => {
+                                   if !has_unanswered {
+                                       stalls_at = Instant::now() + STALL_TIMEOUT;
+                                   }
+                                   if let Some(request) = shared.take_request() {
+                                       place.send(request);
+                                   }
+                               }
+                               Err(_) => return Ended::Broken("the stream was closed".to_owned()),
+                           },
+                           () = shared.sendable.notified(), if !has_ready => {}
+                           () = shared.closing.cancelled(), if !shared.closing.is_cancelled() => {}
+                           () = sleep_until(stalls_at), if has_unanswered => {
+                               return Ended::Broken(format!("nothing was answered for {STALL_TIMEOUT:?}"));
+                           }
+                       }
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! The order of one partition's batches: numbering, window, repetition, expiry. Pure: time comes in as a parameter.
+//!
+//! Batches stand in one queue, in the order of their sequences. A batch is numbered when it is sent for the first time.
+//! What was sent and is not answered is sent again with its number, lowest first, until it is answered or too old. The
+//! service appends a batch only after the one before it; so when a batch was definitely not appended, none behind it in
+//! the same epoch was or will be, and those may be numbered anew in the next epoch.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use eagre_env::Randomness;
+use eagre_model::{
+    batch::{BatchError, Compression, Flaw, Limits, advance_sequence},
+    records::{BatchBuilder, ProducerFields, Record, records},
+};
+use tokio::time::Instant;
+
+use super::delivery::Receipts;
+use crate::{SendError, backoff::Backoff, error::Verdict};
+
+/// A batch takes records for at most this part of the delivery timeout, so that no record's time is cut by more.
+const BATCH_AGE_DIVISOR: u32 = 20;
+
+/// What bounds a partition's queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
+    pub linger: Duration,
+    pub batch_bytes: usize,
+    pub delivery_timeout: Duration,
+    /// How many batches may be sent and not answered; so many the service remembers.
+    pub in_flight_max: usize,
+}
+
+/// A producer as the service numbered it, and the epoch that this partition has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub producer_id: i64,
+    pub epoch: i16,
+}
+
+/// A batch that is settled.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub batch_id: u64,
+    pub receipts: Receipts,
+    pub result: Result<i64, SendError>,
+}
+
+/// A batch to be sent now.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// Its place among all batches of the partition.
+    pub serial: u64,
+    pub bytes: Bytes,
+}
+
+#[derive(Debug)]
+struct Batch {
+    id: u64,
+    content: Content,
+    state: State,
+    opened_at: Instant,
+    /// An attempt ended without an answer.
+    is_maybe_appended: bool,
+    /// Until it is settled.
+    receipts: Option<Receipts>,
+}
+
+impl Batch {
+    fn settle(&mut self, result: Result<i64, SendError>) -> Option<Settled> {
+        self.receipts.take().map(|receipts| Settled { batch_id: self.id, receipts, result })
+    }
+
+    /// Its bytes with the number they have, or else with this one; and how many sequences were used.
+    fn number(&mut self, identity: Identity, base_sequence: i32) -> Result<(Bytes, u32), BatchError> {
+        let mut builder = match std::mem::replace(&mut self.content, Content::Gone) {
+            Content::Unnumbered(builder) => *builder,
+            Content::Outdated(bytes) => rebuild(&bytes)?,
+            Content::Numbered(bytes) => {
+                self.content = Content::Numbered(bytes.clone());
+                return Ok((bytes, 0));
+            }
+            Content::Gone => return Err(Flaw::RecordCount(0).into()),
+        };
+        let Identity { producer_id, epoch: producer_epoch } = identity;
+        builder.set_producer(ProducerFields { producer_id, producer_epoch, base_sequence });
+        let record_count = builder.record_count();
+        let bytes = builder.finish(Compression::None)?.bytes;
+        self.content = Content::Numbered(bytes.clone());
+        Ok((bytes, record_count))
+    }
+}
+
+/// The records of an encoded batch in a builder again.
+fn rebuild(bytes: &Bytes) -> Result<BatchBuilder, BatchError> {
+    let mut builder = BatchBuilder::with_capacity(ProducerFields::NONE, bytes.len());
+    for record in records(bytes, &Limits::default())? {
+        let record = record?;
+        let headers = record.headers.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
+        builder.push_parts(record.key.as_deref(), record.value.as_deref(), headers, record.timestamp_ms)?;
+    }
+    Ok(builder)
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Never sent.
+    Unnumbered(Box<BatchBuilder>),
+    /// Sent at least once in the present epoch.
+    Numbered(Bytes),
+    /// Sent in an earlier epoch, in which it was definitely not appended.
+    Outdated(Bytes),
+    /// Answered.
+    Gone,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Sent {
+        attempt: u64,
+    },
+    /// Refused while an earlier batch is unanswered.
+    Refused(SendError),
+    Answered,
+}
+
+/// Where a record went.
+#[derive(Debug)]
+pub(crate) struct Pushed<'a> {
+    /// Place in its batch.
+    pub index: u32,
+    pub receipts: &'a mut Receipts,
+    /// A batch was opened or closed: there may be something new to send or to wait for.
+    pub is_changed: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct PartitionQueue {
+    identity: Option<Identity>,
+    /// The producer id whose epochs this partition went through.
+    used_up: Option<i64>,
+    next_sequence: i32,
+    /// Closed batches in the order of their sequences; the first one is not answered.
+    closed: VecDeque<Batch>,
+    first_serial: u64,
+    /// The batch that takes records.
+    open: Option<OpenBatch>,
+    backoff: Backoff,
+    retry_at: Option<Instant>,
+    size_hint_bytes: usize,
+}
+
+#[derive(Debug)]
+struct OpenBatch {
+    id: u64,
+    builder: Box<BatchBuilder>,
+    opened_at: Instant,
+    /// Somebody waits for it: the linger is over.
+    is_urgent: bool,
+    receipts: Receipts,
+}
+
+impl PartitionQueue {
+    pub fn has_open_batch(&self) -> bool {
+        self.open.is_some()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.open.is_none() && self.closed.is_empty()
+    }
+
+    pub fn needs_identity(&self) -> bool {
+        self.identity.is_none()
+    }
+
+    /// The partition has gone through all epochs of this producer id.
+    pub fn has_used_up(&self, identity: &Identity) -> bool {
+        self.used_up == Some(identity.producer_id)
+    }
+
+    /// From now on batches are numbered by this producer, from 0.
+    pub fn set_identity(&mut self, identity: Identity) {
+        self.identity = Some(identity);
+        self.next_sequence = 0;
+    }
+
+    /// Appends a record to the open batch, or to a new one.
+    pub fn push(
+        &mut self,
+        record: &Record,
+        now: Instant,
+        bounds: &Bounds,
+        new_batch: impl FnOnce() -> (u64, Receipts),
+    ) -> Result<Pushed<'_>, BatchError> {
+        let is_full = self.open.as_ref().is_some_and(|open| {
+            open.builder.size_bytes_with(record) > bounds.batch_bytes
+                || now - open.opened_at > bounds.delivery_timeout / BATCH_AGE_DIVISOR
+        });
+        if is_full {
+            self.close();
+        }
+        let is_new = self.open.is_none();
+        let open = match &mut self.open {
+            Some(open) => {
+                open.builder.push(record)?;
+                open
+            }
+            none => {
+                let capacity = self.size_hint_bytes.min(bounds.batch_bytes);
+                let mut builder = Box::new(BatchBuilder::with_capacity(ProducerFields::NONE, capacity));
+                builder.push(record)?;
+                let (id, receipts) = new_batch();
+                none.insert(OpenBatch { id, builder, opened_at: now, is_urgent: bounds.linger.is_zero(), receipts })
+            }
+        };
+        let index = open.builder.record_count() - 1;
+        Ok(Pushed { index, receipts: &mut open.receipts, is_changed: is_new || is_full })
+    }
+
+    /// The open batch is to be sent without waiting for more.
+    pub fn hurry(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.is_urgent = true;
+        }
+    }
+
+    /// Whether [`take`](Self::take) would give a batch.
+    pub fn is_ready(&self, now: Instant, bounds: &Bounds) -> bool {
+        if self.retry_at.is_some_and(|at| now < at) {
+            return false;
+        }
+        match self.first_waiting(bounds) {
+            Some(_) => true,
+            // The window counts from the first unanswered batch, whatever was answered behind it.
+            None => {
+                self.closed.len() < bounds.in_flight_max
+                    && self.open.as_ref().is_some_and(|open| open.is_urgent || now >= open.opened_at + bounds.linger)
+            }
+        }
+    }
+
+    /// The next batch to be sent, if one is ready and the window has room. `attempt` names this sending in the answer.
+    pub fn take(
+        &mut self,
+        now: Instant,
+        bounds: &Bounds,
+        attempt: u64,
+        settled: &mut Vec<Settled>,
+    ) -> Option<Outgoing> {
+        let identity = self.identity?;
+        if !self.is_ready(now, bounds) {
+            return None;
+        }
+        let index = self.first_waiting(bounds).unwrap_or_else(|| {
+            self.close();
+            self.closed.len() - 1
+        });
+        let batch = self.closed.get_mut(index)?;
+        match batch.number(identity, self.next_sequence) {
+            Ok((bytes, record_count)) => {
+                self.next_sequence = advance_sequence(self.next_sequence, record_count);
+                if record_count > 0 {
+                    self.size_hint_bytes = bytes.len() + bytes.len() / 4;
+                }
+                batch.state = State::Sent { attempt };
+                Some(Outgoing { serial: self.first_serial + index as u64, bytes })
+            }
+            Err(error) => {
+                batch.state = State::Refused(SendError::Refused(error.to_string()));
+                self.settle_front(settled);
+                None
+            }
+        }
+    }
+
+    /// The answer to an attempt came. Answers to anything but the present attempt of a batch are ignored.
+    pub fn answer(
+        &mut self,
+        serial: u64,
+        attempt: u64,
+        verdict: Verdict,
+        now: Instant,
+        random: &dyn Randomness,
+        settled: &mut Vec<Settled>,
+    ) {
+        let Some(index) = serial.checked_sub(self.first_serial).and_then(|index| usize::try_from(index).ok()) else {
+            return;
+        };
+        let Some(batch) = self.closed.get_mut(index) else { return };
+        if !matches!(batch.state, State::Sent { attempt: present } if present == attempt) {
+            return;
+        }
+        match verdict {
+            Verdict::Appended { base_offset } => {
+                self.backoff.reset();
+                self.retry_at = None;
+                batch.state = State::Answered;
+                batch.content = Content::Gone;
+                settled.extend(batch.settle(Ok(base_offset)));
+            }
+            Verdict::Again { maybe_appended } => {
+                batch.is_maybe_appended |= maybe_appended;
+                batch.state = State::Waiting;
+                self.retry_at = Some(now + self.backoff.next(random));
+            }
+            // It follows the one before it, which is to be sent again or was already.
+            Verdict::OutOfOrder(_) if index > 0 => {
+                batch.state = State::Waiting;
+                self.retry_at = Some(now + self.backoff.next(random));
+            }
+            Verdict::OutOfOrder(message) => {
+                let error =
+                    format!("the service does not know the batches before it, was the topic created again? {message}");
+                batch.state = State::Refused(SendError::Refused(error));
+            }
+            Verdict::Refused(error) => batch.state = State::Refused(error),
+            Verdict::Unknowable(message) => {
+                batch.is_maybe_appended = true;
+                batch.state = State::Refused(SendError::Refused(message));
+            }
+        }
+        self.settle_front(settled);
+    }
+
+    /// The connection is gone: what was sent on it is sent again.
+    pub fn disconnect(&mut self) {
+        for batch in &mut self.closed {
+            if matches!(batch.state, State::Sent { .. }) {
+                batch.state = State::Waiting;
+                batch.is_maybe_appended = true;
+            }
+        }
+        self.backoff.reset();
+        self.retry_at = None;
+    }
+
+    /// Fails what has waited too long. `obstacle` says what was in the way.
+    pub fn expire(&mut self, now: Instant, bounds: &Bounds, obstacle: &str, settled: &mut Vec<Settled>) {
+        while let Some(front) = self.closed.front_mut()
+            && now >= front.opened_at + bounds.delivery_timeout
+        {
+            // An attempt that is under way may still succeed.
+            front.is_maybe_appended |= matches!(front.state, State::Sent { .. });
+            front.state = State::Refused(SendError::Expired(obstacle.to_owned()));
+            self.settle_front(settled);
+        }
+        if self.closed.is_empty()
+            && let Some(open) = self.open.take_if(|open| now >= open.opened_at + bounds.delivery_timeout)
+        {
+            let result = Err(SendError::Expired(obstacle.to_owned()));
+            settled.push(Settled { batch_id: open.id, receipts: open.receipts, result });
+        }
+    }
+
+    /// When time alone may make a batch ready or too old.
+    pub fn wakes_at(&self, now: Instant, bounds: &Bounds) -> Option<Instant> {
+        let oldest = self.closed.front().map(|batch| batch.opened_at);
+        let oldest = oldest.or(self.open.as_ref().map(|open| open.opened_at));
+        let expiry = oldest.map(|opened_at| opened_at + bounds.delivery_timeout);
+        let retry = self.retry_at.filter(|&at| now < at);
+        let ripe = self.open.as_ref().map(|open| open.opened_at + bounds.linger).filter(|&at| now < at);
+        [expiry, retry, ripe].into_iter().flatten().min()
+    }
+
+    /// Place of the first batch that is to be sent (again) and lies within the window.
+    fn first_waiting(&self, bounds: &Bounds) -> Option<usize> {
+        let window = self.closed.iter().take(bounds.in_flight_max);
+        window.enumerate().find(|(_, batch)| matches!(batch.state, State::Waiting)).map(|(index, _)| index)
+    }
+
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.closed.push_back(Batch {
+                id: open.id,
+                content: Content::Unnumbered(open.builder),
+                state: State::Waiting,
+                opened_at: open.opened_at,
+                is_maybe_appended: false,
+                receipts: Some(open.receipts),
+            });
+        }
+    }
+
+    /// Takes answered batches off the front; a refused one ends the epoch.
+    fn settle_front(&mut self, settled: &mut Vec<Settled>) {
+        loop {
+            let Some(front) = self.closed.front() else { return };
+            match &front.state {
+                State::Waiting | State::Sent { .. } => return,
+                State::Answered => {
+                    self.pop_front();
+                }
+                State::Refused(_) => self.fail_front(settled),
+            }
+        }
+    }
+
+    fn fail_front(&mut self, settled: &mut Vec<Settled>) {
+        let Some(mut front) = self.pop_front() else { return };
+        let State::Refused(error) = std::mem::replace(&mut front.state, State::Answered) else { return };
+        if front.is_maybe_appended {
+            // Those sent behind it may have been appended as well.
+            let error = SendError::OutcomeUnknown(error.to_string());
+            settled.extend(front.settle(Err(error.clone())));
+            while self.closed.front().is_some_and(|next| matches!(next.content, Content::Numbered(_) | Content::Gone)) {
+                let Some(mut next) = self.pop_front() else { break };
+                settled.extend(next.settle(Err(error.clone())));
+            }
+        } else {
+            settled.extend(front.settle(Err(error)));
+        }
+        if matches!(front.content, Content::Numbered(_)) {
+            self.begin_epoch();
+        }
+    }
+
+    /// The next epoch: its first sequence is 0, and what waits is numbered anew.
+    fn begin_epoch(&mut self) {
+        self.next_sequence = 0;
+        if let Some(Identity { producer_id, epoch }) = self.identity.take() {
+            self.identity = epoch.checked_add(1).map(|epoch| Identity { producer_id, epoch });
+            self.used_up = self.identity.is_none().then_some(producer_id);
+        }
+        for batch in &mut self.closed {
+            if let Content::Numbered(bytes) = &batch.content {
+                batch.content = Content::Outdated(bytes.clone());
+                batch.is_maybe_appended = false;
+                if matches!(batch.state, State::Sent { .. }) {
+                    batch.state = State::Waiting;
+                }
+            }
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Batch> {
+        let front = self.closed.pop_front()?;
+        self.first_serial += 1;
+        Some(front)
+    }
+}
