@@ -1,0 +1,63 @@
+//! The HTTP port: metrics, liveness and readiness.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use eagre_env::{Connection, Listener};
+use tokio_util::sync::CancellationToken;
+
+/// What the HTTP port asks of the process behind it.
+pub trait Observed: Send + Sync + 'static {
+    /// The metrics in Prometheus' text format.
+    fn render_metrics(&self) -> String;
+
+    /// `Err` says what the process is waiting for before it can serve.
+    fn ready(&self) -> Result<(), String>;
+}
+
+/// How long accepting pauses after an error of the socket, such as a shortage of file handles.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+struct Accepting(Box<dyn Listener>);
+
+impl axum::serve::Listener for Accepting {
+    type Io = Box<dyn Connection>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            match self.0.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "http connection not accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.0.local_addr())
+    }
+}
+
+/// Serves until `stop`: `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason until it can serve).
+pub(crate) async fn serve(
+    listener: Box<dyn Listener>,
+    observed: Arc<dyn Observed>,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let router = Router::new()
+        .route("/metrics", get(|State(observed): State<Arc<dyn Observed>>| async move { observed.render_metrics() }))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(observed);
+    axum::serve(Accepting(listener), router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+async fn ready(State(observed): State<Arc<dyn Observed>>) -> (StatusCode, String) {
+    match observed.ready() {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
