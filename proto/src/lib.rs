@@ -1,12 +1,7 @@
 //! Generated messages, clients and servers of `eagre.v1` (public) and `eagre.internal.v1` (between our own processes).
 
 #![expect(missing_docs, reason = "generated: the protocol files hold the documentation")]
-#![expect(
-    clippy::all,
-    clippy::allow_attributes,
-    clippy::allow_attributes_without_reason,
-    reason = "generated"
-)]
+#![expect(clippy::all, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
 
 /// The public API.
 pub mod v1 {
