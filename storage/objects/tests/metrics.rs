@@ -1,0 +1,53 @@
+//! Every request to the bucket is counted.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use eagre_env::Env;
+use eagre_objects::{Bucket, BucketKind};
+use futures::TryStreamExt;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use object_store::{ObjectStoreExt, WriteMultipart, memory::InMemory};
+
+#[test]
+fn requests_and_bytes_are_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    metrics::with_local_recorder(&recorder, || runtime.block_on(requests()));
+    let shown = handle.render();
+    for expected in [
+        r#"eagre_bucket_requests_total{op="put",result="ok"} 1"#,
+        r#"eagre_bucket_requests_total{op="create",result="ok"} 2"#,
+        r#"eagre_bucket_requests_total{op="create",result="exists"} 1"#,
+        r#"eagre_bucket_requests_total{op="get",result="missing"} 2"#,
+        r#"eagre_bucket_requests_total{op="get",result="ok"} 3"#,
+        r#"eagre_bucket_requests_total{op="head",result="ok"} 1"#,
+        r#"eagre_bucket_requests_total{op="list",result="ok"} 2"#,
+        r#"eagre_bucket_requests_total{op="delete",result="ok"} 1"#,
+        r#"eagre_bucket_requests_total{op="multipart_part",result="ok"} 1"#,
+        r#"eagre_bucket_requests_total{op="multipart_end",result="ok"} 1"#,
+        r#"eagre_bucket_bytes_total{op="put"} 1000"#,
+        r#"eagre_bucket_bytes_total{op="multipart_part"} 77"#,
+    ] {
+        assert!(shown.lines().any(|line| line == expected), "{expected} is not in\n{shown}");
+    }
+    assert!(shown.contains(r#"eagre_bucket_request_seconds_count{op="put"} 1"#), "{shown}");
+}
+
+async fn requests() {
+    let bucket = Bucket::from_store(&Env::system(), Arc::new(InMemory::new()), BucketKind::Memory).await.unwrap();
+    bucket.put("a", Bytes::from(vec![1; 1_000])).await.unwrap();
+    bucket.create("b", Bytes::from_static(b"one")).await.unwrap();
+    bucket.create("b", Bytes::from_static(b"two")).await.unwrap();
+    bucket.get_range("a", 0..10).await.unwrap();
+    bucket.get("a", 1_000).await.unwrap();
+    bucket.get("none", 1_000).await.unwrap_err();
+    bucket.length_bytes("a").await.unwrap();
+    let store = bucket.store();
+    let _: Vec<_> = store.list(None).try_collect().await.unwrap();
+    store.delete(&"a".into()).await.unwrap();
+    let mut upload = WriteMultipart::new(store.put_multipart(&"m".into()).await.unwrap());
+    upload.write(&[0; 77]);
+    upload.finish().await.unwrap();
+}
