@@ -42,7 +42,7 @@ const SHOWN_BYTES_MAX: usize = 4 << 10;
 const INPUTS_PER_LOOK: u64 = 64;
 
 /// Makes the checksums and lengths of mutated bytes agree again, so that a parser looks past them.
-type Repair = Box<dyn Fn(&mut Vec<u8>)>;
+type Repair = Box<dyn Fn(&mut [u8])>;
 
 /// What is mutated, and what a parser may do with it. See the crate's documentation.
 pub struct Mutations {
@@ -96,7 +96,7 @@ impl Mutations {
 
     /// Three of four mutated inputs go through this before they are tried.
     #[must_use]
-    pub fn repaired_by(mut self, repair: impl Fn(&mut Vec<u8>) + 'static) -> Self {
+    pub fn repaired_by(mut self, repair: impl Fn(&mut [u8]) + 'static) -> Self {
         self.repair = Some(Box::new(repair));
         self
     }
