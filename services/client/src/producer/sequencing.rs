@@ -440,3 +440,6 @@ impl PartitionQueue {
         Some(front)
     }
 }
+
+#[cfg(test)]
+mod tests;
