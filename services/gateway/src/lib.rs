@@ -1,1 +1,152 @@
-//! eagre-gateway
+//! The gateway: takes records in, gives records out, keeps nothing.
+//!
+//! Entry points: [`Gateway::start`], [`Gateway::routes`], [`Gateway::drain`]. Behind them [`produce`] and [`fetch`]; the
+//! gRPC surface is in [`service`], and every error that leaves is a [`refusal`].
+
+mod admission;
+mod directory;
+mod fetch;
+mod limits;
+mod metrics;
+mod produce;
+mod refusal;
+mod service;
+mod settings;
+
+use std::{sync::Arc, time::Duration};
+
+use eagre_env::Env;
+use eagre_log::RunReader;
+use eagre_objects::Bucket;
+use eagre_sequencer_api::Sequencer;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tonic::service::Routes;
+
+pub use settings::{GatewaySettings, InvalidSettings};
+
+use admission::ByteBudget;
+use directory::TopicDirectory;
+use fetch::{ahead::ReadAhead, bounds::Bounds, tails::Tails};
+use limits::Streams;
+use produce::{Pipeline, Uploader};
+
+/// A running gateway. It stops when it is dropped; [`Gateway::drain`] lets it end well.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    _subscription: AbortOnDropHandle<()>,
+}
+
+/// What the services share.
+pub(crate) struct Shared {
+    env: Env,
+    settings: Arc<GatewaySettings>,
+    sequencer: Arc<dyn Sequencer>,
+    directory: Arc<TopicDirectory>,
+    pipeline: Pipeline,
+    budget: ByteBudget,
+    streams: Arc<Streams>,
+    tails: Arc<Tails>,
+    bounds: Arc<Bounds>,
+    ahead: Arc<ReadAhead>,
+    /// Set when the gateway goes away.
+    draining: CancellationToken,
+}
+
+impl Gateway {
+    /// Starts a gateway on the present runtime. It joins the sequencer by itself, as soon as there is one; until then
+    /// requests wait.
+    ///
+    /// # Errors
+    /// A setting that cannot be.
+    pub fn start(
+        env: Env,
+        bucket: Bucket,
+        reader: RunReader,
+        sequencer: Arc<dyn Sequencer>,
+        settings: GatewaySettings,
+    ) -> Result<Self, InvalidSettings> {
+        settings.validate()?;
+        metrics::describe();
+        let settings = Arc::new(settings);
+        let directory = Arc::new(TopicDirectory::new(sequencer.clone(), settings.topics_cached_max));
+        let tails = Arc::new(Tails::new(settings.recent_runs_max));
+        let uploader = Uploader { env: env.clone(), bucket, reader: reader.clone(), settings: settings.clone() };
+        let pipeline = Pipeline::start(uploader, sequencer.clone(), directory.clone());
+        let follow = tails.clone().follow(env.clone(), sequencer.clone(), directory.clone());
+        let shared = Shared {
+            budget: ByteBudget::new(settings.produce_bytes_max),
+            streams: Streams::new(settings.streams_max),
+            bounds: Arc::new(Bounds::new(sequencer.clone(), tails.clone())),
+            ahead: ReadAhead::new(reader, settings.read_ahead_bytes_max),
+            draining: CancellationToken::new(),
+            env,
+            settings,
+            sequencer,
+            directory,
+            pipeline,
+            tails,
+        };
+        let _subscription = AbortOnDropHandle::new(tokio::spawn(follow));
+        Ok(Self { shared: Arc::new(shared), _subscription })
+    }
+
+    /// The public gRPC services.
+    pub fn routes(&self) -> Routes {
+        service::routes(&self.shared)
+    }
+
+    /// Returns when the gateway has joined and sees the tails: when it can serve.
+    pub async fn ready(&self) {
+        let mut joined = self.shared.pipeline.joined();
+        let mut subscribed = self.shared.tails.subscribed();
+        // Both senders live as long as the gateway; when it is gone nothing will be ready any more.
+        let joined = joined.wait_for(Option::is_some);
+        let subscribed = subscribed.wait_for(|subscribed| *subscribed);
+        if tokio::try_join!(joined, subscribed).is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether it can serve at this moment.
+    pub fn is_ready(&self) -> bool {
+        let joined = self.shared.pipeline.joined().borrow().is_some();
+        joined && *self.shared.tails.subscribed().borrow() && !self.shared.draining.is_cancelled()
+    }
+
+    /// Ends well: takes no new requests, ends every stream, and answers what it has taken. Returns whether all of it was
+    /// answered within the given time; the rest is told that its outcome is unknown.
+    pub async fn drain(&self, within: Duration) -> bool {
+        self.shared.draining.cancel();
+        tokio::time::timeout(within, self.shared.pipeline.drain()).await.is_ok()
+    }
+
+    /// Brings the gauges up to date; to be called before metrics are read.
+    pub fn update_metrics(&self) {
+        let shared = &self.shared;
+        metrics::levels(shared.budget.used_bytes(), shared.streams.count(), shared.ahead.held_bytes());
+    }
+}
+
+impl Shared {
+    /// Refuses what comes in once the gateway is going away.
+    fn check_open(&self) -> Result<(), refusal::Refusal> {
+        if self.draining.is_cancelled() {
+            return Err(refusal::Refusal::Unavailable("this gateway is going away; connect to another one".into()));
+        }
+        Ok(())
+    }
+
+    /// Bytes of one fetch message: a message is what a client that takes none pins, so the more streams, the smaller.
+    fn fetch_message_bytes(&self) -> usize {
+        let share = self.settings.read_ahead_bytes_max / self.streams.count().max(1);
+        self.settings.fetch_message_bytes.min(share).max(FETCH_MESSAGE_BYTES_MIN)
+    }
+}
+
+const FETCH_MESSAGE_BYTES_MIN: usize = 16 << 10;
+
+/// Between half and all of `pause`.
+fn jittered(env: &Env, pause: Duration) -> Duration {
+    let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
+    Duration::from_micros(half + env.random.below(half.max(1)))
+}

@@ -1,0 +1,197 @@
+//! Runs read ahead of need, within one budget for all streams: whoever takes them slowest loses them and reads again.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use eagre_log::{ReadError, RunReader};
+use eagre_model::Run;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Reads runs for all fetch streams.
+pub(crate) struct ReadAhead {
+    reader: RunReader,
+    /// Bytes of reads under way. They go on by themselves, so a slow client holds none of these.
+    reading: Semaphore,
+    bytes_max: usize,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// By the time of their last use.
+    slots: BTreeMap<u64, Arc<Slot>>,
+    uses: u64,
+    bytes: usize,
+}
+
+struct Slot {
+    state: Mutex<SlotState>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct SlotState {
+    content: Content,
+    /// Place among what is held.
+    used: Option<u64>,
+    /// Nobody will ask for it any more.
+    closed: bool,
+}
+
+#[derive(Default)]
+enum Content {
+    #[default]
+    Reading,
+    Ready(Bytes),
+    Failed(ReadError),
+    /// Its memory was needed for somebody else.
+    Dropped,
+}
+
+/// A run that is being read, or was.
+pub(crate) struct AheadRun {
+    pub run: Run,
+    ahead: Arc<ReadAhead>,
+    slot: Arc<Slot>,
+    _read: AbortOnDropHandle<()>,
+}
+
+impl ReadAhead {
+    pub fn new(reader: RunReader, bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { reader, reading: Semaphore::new(bytes_max), bytes_max, held: Mutex::default() })
+    }
+
+    /// Begins to read.
+    pub fn start(self: &Arc<Self>, run: Run) -> AheadRun {
+        let slot = Arc::new(Slot { state: Mutex::default(), changed: Notify::new() });
+        let (ahead, filled) = (self.clone(), slot.clone());
+        let read = tokio::spawn(async move { ahead.fill(&run, &filled).await });
+        AheadRun { run, ahead: self.clone(), slot, _read: AbortOnDropHandle::new(read) }
+    }
+
+    /// Bytes that are held for clients.
+    pub fn held_bytes(&self) -> usize {
+        self.held().bytes
+    }
+
+    async fn read(&self, run: &Run) -> Result<Bytes, ReadError> {
+        let most = u32::try_from(self.bytes_max).unwrap_or(u32::MAX);
+        let _reading = self.reading.acquire_many(run.length_bytes.min(most)).await.expect("the semaphore is never closed");
+        self.reader.read(run).await
+    }
+
+    async fn fill(&self, run: &Run, slot: &Arc<Slot>) {
+        let content = match self.read(run).await {
+            Ok(bytes) => Content::Ready(bytes),
+            Err(error) => Content::Failed(error),
+        };
+        self.put(slot, content);
+        slot.changed.notify_one();
+    }
+
+    /// Holds the bytes, at the cost of what was used the longest time ago.
+    fn put(&self, slot: &Arc<Slot>, content: Content) {
+        let mut held = self.held();
+        {
+            let mut state = slot.state();
+            if state.closed {
+                return;
+            }
+            if let Content::Ready(bytes) = &content {
+                held.bytes += bytes.len();
+                let used = held.uses;
+                held.uses += 1;
+                held.slots.insert(used, slot.clone());
+                state.used = Some(used);
+            }
+            state.content = content;
+        }
+        while held.bytes > self.bytes_max && held.slots.len() > 1 {
+            let Some((_, oldest)) = held.slots.pop_first() else { break };
+            let mut oldest = oldest.state();
+            oldest.used = None;
+            if let Content::Ready(bytes) = std::mem::replace(&mut oldest.content, Content::Dropped) {
+                held.bytes -= bytes.len();
+            }
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AheadRun {
+    /// The bytes of the run, read again if they had to go.
+    pub async fn bytes(&self) -> Result<Bytes, ReadError> {
+        loop {
+            match self.look() {
+                Look::Bytes(bytes) => return Ok(bytes),
+                Look::Failed(error) => return Err(error),
+                Look::Dropped => {
+                    let bytes = self.ahead.read(&self.run).await?;
+                    self.ahead.put(&self.slot, Content::Ready(bytes.clone()));
+                    return Ok(bytes);
+                }
+                Look::Reading => self.slot.changed.notified().await,
+            }
+        }
+    }
+
+    fn look(&self) -> Look {
+        let mut held = self.ahead.held();
+        let mut state = self.slot.state();
+        match std::mem::take(&mut state.content) {
+            Content::Ready(bytes) => {
+                state.content = Content::Ready(bytes.clone());
+                if let Some(used) = state.used.replace(held.uses) {
+                    held.slots.remove(&used);
+                }
+                let used = held.uses;
+                held.slots.insert(used, self.slot.clone());
+                held.uses += 1;
+                Look::Bytes(bytes)
+            }
+            Content::Failed(error) => {
+                state.content = Content::Dropped;
+                Look::Failed(error)
+            }
+            Content::Dropped => {
+                state.content = Content::Dropped;
+                Look::Dropped
+            }
+            Content::Reading => Look::Reading,
+        }
+    }
+}
+
+enum Look {
+    Bytes(Bytes),
+    Failed(ReadError),
+    Dropped,
+    Reading,
+}
+
+impl Drop for AheadRun {
+    fn drop(&mut self) {
+        let mut held = self.ahead.held();
+        let mut state = self.slot.state();
+        state.closed = true;
+        if let Some(used) = state.used.take() {
+            held.slots.remove(&used);
+        }
+        if let Content::Ready(bytes) = std::mem::replace(&mut state.content, Content::Dropped) {
+            held.bytes -= bytes.len();
+        }
+    }
+}
+
+impl Slot {
+    fn state(&self) -> MutexGuard<'_, SlotState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,201 @@
+//! What the sequencer pushes: where each partition ends, and the runs that came last.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use eagre_env::{Env, HashMap};
+use eagre_model::{Run, TopicNumber, TopicPartition};
+use eagre_sequencer_api::{PartitionBounds, Sequencer, Tail, TailUpdate};
+use tokio::{
+    sync::watch,
+    time::sleep,
+};
+
+use crate::directory::TopicDirectory;
+
+const SUBSCRIBE_PAUSE_MIN: Duration = Duration::from_millis(20);
+const SUBSCRIBE_PAUSE_MAX: Duration = Duration::from_millis(1_000);
+
+/// The end of a partition as this gateway knows it. Never goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct TailView {
+    pub log_start_offset: i64,
+    pub high_watermark: i64,
+    /// The partition seems to be gone; ask for its bounds.
+    pub doubtful: bool,
+}
+
+/// The tails of all partitions. What it says is a hint that lags behind: statements about the end of a log come from
+/// [`Bounds`](super::bounds::Bounds).
+pub(crate) struct Tails {
+    runs_max: usize,
+    state: Mutex<State>,
+    /// The number of the last update of the present subscription; `None`: there is none.
+    subscribed: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    partitions: HashMap<TopicPartition, Partition>,
+    /// The partition of each run that is remembered, oldest first.
+    remembered: VecDeque<TopicPartition>,
+}
+
+#[derive(Default)]
+struct Partition {
+    view: TailView,
+    /// Without a gap, in offset order.
+    recent: VecDeque<Run>,
+    watchers: Option<watch::Sender<TailView>>,
+}
+
+impl Partition {
+    fn raise(&mut self, log_start_offset: i64, high_watermark: i64) {
+        self.view = TailView {
+            log_start_offset: self.view.log_start_offset.max(log_start_offset),
+            high_watermark: self.view.high_watermark.max(high_watermark),
+            doubtful: false,
+        };
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        let view = self.view;
+        if let Some(watchers) = &self.watchers {
+            watchers.send_if_modified(|seen| std::mem::replace(seen, view) != view);
+            if watchers.receiver_count() == 0 {
+                self.watchers = None;
+            }
+        }
+    }
+}
+
+impl Tails {
+    pub fn new(runs_max: usize) -> Self {
+        Self { runs_max, state: Mutex::default(), subscribed: watch::channel(false).0 }
+    }
+
+    /// Whether the sequencer's pushes come in at present.
+    pub fn subscribed(&self) -> watch::Receiver<bool> {
+        self.subscribed.subscribe()
+    }
+
+    /// Follows the end of a partition.
+    pub fn watch(&self, partition: TopicPartition) -> watch::Receiver<TailView> {
+        let mut state = self.state();
+        let entry = state.partitions.entry(partition).or_default();
+        let view = entry.view;
+        entry.watchers.get_or_insert_with(|| watch::channel(view).0).subscribe()
+    }
+
+    /// Takes note of bounds that the sequencer stated, and returns what this gateway shows of them.
+    pub fn observe(&self, partition: TopicPartition, bounds: &PartitionBounds) -> TailView {
+        let mut state = self.state();
+        let entry = state.partitions.entry(partition).or_default();
+        entry.raise(bounds.log_start_offset, bounds.high_watermark);
+        entry.view
+    }
+
+    /// The runs from the one that covers `offset` on, if they are remembered.
+    pub fn recent(&self, partition: TopicPartition, offset: i64, max: usize) -> Vec<Run> {
+        let state = self.state();
+        let Some(entry) = state.partitions.get(&partition) else { return Vec::new() };
+        if entry.recent.front().is_none_or(|first| first.base_offset > offset) {
+            return Vec::new();
+        }
+        let from = entry.recent.partition_point(|run| run.last_offset < offset);
+        entry.recent.range(from..).take(max).copied().collect()
+    }
+
+    /// Keeps a subscription for ever.
+    pub async fn follow(self: Arc<Self>, env: Env, sequencer: Arc<dyn Sequencer>, directory: Arc<TopicDirectory>) {
+        let mut pause = SUBSCRIBE_PAUSE_MIN;
+        loop {
+            match sequencer.subscribe().await {
+                Ok(mut updates) => {
+                    let mut expected = 0;
+                    while let Some(update) = updates.recv().await {
+                        if update.number != expected {
+                            tracing::warn!(expected, got = update.number, "a gap in the pushed tails");
+                            break;
+                        }
+                        expected += 1;
+                        pause = SUBSCRIBE_PAUSE_MIN;
+                        directory.forget_deleted(&update.deleted_topics);
+                        self.apply(&update);
+                        self.subscribed.send_if_modified(|seen| !std::mem::replace(seen, true));
+                    }
+                    tracing::debug!(updates = expected, "subscription ended, subscribing anew");
+                }
+                Err(error) => tracing::warn!(%error, "cannot subscribe, trying again"),
+            }
+            self.subscribed.send_if_modified(|seen| std::mem::replace(seen, false));
+            sleep(crate::jittered(&env, pause)).await;
+            pause = (pause * 2).min(SUBSCRIBE_PAUSE_MAX);
+        }
+    }
+
+    fn apply(&self, update: &TailUpdate) {
+        let state = &mut *self.state();
+        for tail in &update.tails {
+            state.apply(tail, self.runs_max);
+        }
+        if update.number == 0 {
+            state.doubt_absent(&update.tails);
+        }
+        for &topic in &update.deleted_topics {
+            state.delete(topic);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn apply(&mut self, tail: &Tail, runs_max: usize) {
+        let entry = self.partitions.entry(tail.partition).or_default();
+        for run in &tail.runs {
+            if entry.recent.back().is_some_and(|last| last.next_offset() != run.base_offset) {
+                entry.recent.clear();
+            }
+            entry.recent.push_back(*run);
+            self.remembered.push_back(tail.partition);
+        }
+        // After the runs: whoever is woken finds them.
+        entry.raise(tail.log_start_offset, tail.high_watermark);
+        while self.remembered.len() > runs_max {
+            let Some(oldest) = self.remembered.pop_front() else { break };
+            if let Some(entry) = self.partitions.get_mut(&oldest) {
+                entry.recent.pop_front();
+            }
+        }
+    }
+
+    /// A snapshot names every partition. One that is missing was deleted, or made after the snapshot: its readers ask.
+    fn doubt_absent(&mut self, tails: &[Tail]) {
+        let named: BTreeSet<TopicPartition> = tails.iter().map(|tail| tail.partition).collect();
+        self.doubt(|partition| !named.contains(partition));
+    }
+
+    fn delete(&mut self, topic: TopicNumber) {
+        self.doubt(|partition| partition.topic == topic);
+    }
+
+    fn doubt(&mut self, is_doubtful: impl Fn(&TopicPartition) -> bool) {
+        self.partitions.retain(|partition, entry| {
+            if !is_doubtful(partition) {
+                return true;
+            }
+            entry.recent.clear();
+            entry.view.doubtful = true;
+            entry.tell();
+            // While somebody watches, the entry must stay theirs.
+            entry.watchers.is_some()
+        });
+    }
+}

@@ -1,0 +1,18 @@
+//! From a request to an acknowledged record.
+//!
+//! A request is [checked and encoded](edge) into a batch, the batch goes into the [open object](open), which is
+//! [cut](cutter) and [uploaded](upload), and then [committed](commit) in the order of the cuts. Its [answer](answer) goes
+//! back as the sequencer gives it. One [pipeline] holds these together.
+
+pub(crate) mod answer;
+mod commit;
+mod cutter;
+pub(crate) mod edge;
+mod open;
+mod pipeline;
+mod stream;
+mod upload;
+
+pub(crate) use pipeline::Pipeline;
+pub(crate) use stream::{ProduceAnswers, submit};
+pub(crate) use upload::Uploader;

@@ -1,0 +1,100 @@
+//! Checks a request and turns it into a batch of bytes that can be stored.
+
+use bytes::Bytes;
+use eagre_model::{
+    TopicPartition, TopicRecord,
+    batch::{Compression, Limited, Limits, BatchError, ValidBatch, validate},
+    records::{BatchBuilder, ProducerFields},
+};
+use eagre_proto::v1::{ProducerSequence, Record, produce_request::Payload};
+
+use crate::refusal::Refusal;
+
+/// A batch fit to be stored.
+#[derive(Debug)]
+pub(crate) struct CheckedBatch {
+    pub bytes: Bytes,
+    pub valid: ValidBatch,
+}
+
+/// The partition that a request names.
+pub(crate) fn place(topic: &TopicRecord, partition: Option<u32>) -> Result<TopicPartition, Refusal> {
+    let partition = partition.ok_or_else(|| invalid("the partition is missing"))?;
+    let partitions = topic.placement.partitions();
+    if partition >= partitions {
+        return Err(Refusal::UnknownPartition { topic: topic.name.clone(), partition, partitions });
+    }
+    Ok(TopicPartition { topic: topic.number, partition })
+}
+
+/// Checks a batch, or encodes records into one. Records without a timestamp get `now_ms`.
+pub(crate) fn check(
+    payload: Option<Payload>,
+    producer: Option<ProducerSequence>,
+    limits: &Limits,
+    now_ms: i64,
+) -> Result<CheckedBatch, Refusal> {
+    match payload {
+        None => Err(invalid("there are neither records nor a batch")),
+        Some(Payload::Batch(_)) if producer.is_some() => {
+            Err(invalid("a batch names its producer in its own header; leave the field producer out"))
+        }
+        Some(Payload::Batch(bytes)) => {
+            let valid = validate(&bytes, limits)?;
+            Ok(CheckedBatch { bytes, valid })
+        }
+        Some(Payload::Records(list)) => encode(&list.records, producer_fields(producer)?, limits, now_ms),
+    }
+}
+
+fn producer_fields(producer: Option<ProducerSequence>) -> Result<ProducerFields, Refusal> {
+    let Some(producer) = producer else { return Ok(ProducerFields::NONE) };
+    if producer.producer_id < 0 {
+        return Err(invalid("the producer id is negative; ask InitProducer for one"));
+    }
+    let epoch = i16::try_from(producer.producer_epoch).map_err(|_| invalid("the producer epoch is over 32767"))?;
+    if producer.first_sequence < 0 {
+        return Err(invalid("the first sequence is negative; 2147483647 is followed by 0"));
+    }
+    Ok(ProducerFields {
+        producer_id: producer.producer_id,
+        producer_epoch: epoch,
+        base_sequence: producer.first_sequence,
+    })
+}
+
+fn encode(records: &[Record], producer: ProducerFields, limits: &Limits, now_ms: i64) -> Result<CheckedBatch, Refusal> {
+    if records.is_empty() {
+        return Err(invalid("there are no records"));
+    }
+    let capacity: usize = records.iter().map(estimate).sum();
+    let mut builder = BatchBuilder::with_capacity(producer, (capacity + 61).min(limits.max_batch_bytes));
+    for record in records {
+        let before = builder.size_bytes();
+        let headers = record.headers.iter().map(|header| (header.key.as_str(), header.value.as_deref()));
+        let timestamp_ms = record.timestamp_ms.unwrap_or(now_ms);
+        builder.push_parts(record.key.as_deref(), record.value.as_deref(), headers, timestamp_ms)?;
+        within(Limited::Record, builder.size_bytes() - before, limits.max_record_bytes)?;
+        within(Limited::Batch, builder.size_bytes(), limits.max_batch_bytes)?;
+    }
+    let encoded = builder.finish(Compression::None)?;
+    Ok(CheckedBatch { bytes: encoded.bytes, valid: encoded.valid })
+}
+
+/// A little more than the encoded record takes.
+fn estimate(record: &Record) -> usize {
+    let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+    let headers: usize = record.headers.iter().map(|header| header.key.len() + length(&header.value) + 8).sum();
+    length(&record.key) + length(&record.value) + headers + 24
+}
+
+fn within(what: Limited, size: usize, limit: usize) -> Result<(), BatchError> {
+    if size <= limit {
+        return Ok(());
+    }
+    Err(BatchError::TooLarge { what, size_bytes: size as u64, limit_bytes: limit as u64 })
+}
+
+fn invalid(why: &str) -> Refusal {
+    Refusal::InvalidArgument(why.to_owned())
+}

@@ -1,0 +1,156 @@
+//! The object that is being filled.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use eagre_model::{TopicPartition, TopicRecord};
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    answer::Ticket,
+    cutter::{CutReason, Cutter, Decision, Filling},
+    edge::CheckedBatch,
+};
+use crate::{admission::Grant, refusal::Refusal};
+
+/// A batch on its way into an object.
+pub(crate) struct PendingBatch {
+    /// For messages to the client.
+    pub topic: Arc<TopicRecord>,
+    pub partition: TopicPartition,
+    pub batch: CheckedBatch,
+    pub ticket: Ticket,
+    /// Held as long as the bytes are.
+    pub grant: Option<Grant>,
+}
+
+/// The batches of one object, in their order per partition.
+#[derive(Default)]
+pub(super) struct OpenObject {
+    pub runs: BTreeMap<TopicPartition, Vec<PendingBatch>>,
+    pub bytes: usize,
+    pub opened: Option<Instant>,
+}
+
+impl OpenObject {
+    fn push(&mut self, batch: PendingBatch) {
+        self.bytes += batch.batch.bytes.len();
+        self.opened.get_or_insert_with(Instant::now);
+        self.runs.entry(batch.partition).or_default().push(batch);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+}
+
+/// Where requests leave their batches, and whence the cutter takes them.
+pub(super) struct OpenObjects {
+    cutter: Cutter,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Nothing more may be added to these; they wait for an upload to end.
+    full: VecDeque<(OpenObject, CutReason)>,
+    open: OpenObject,
+    last_cut: Option<Instant>,
+    draining: bool,
+}
+
+/// What the cutter finds.
+pub(super) enum Next {
+    Object(OpenObject, CutReason),
+    Wait(Duration),
+    Empty,
+}
+
+impl OpenObjects {
+    pub fn new(cutter: Cutter) -> Self {
+        Self { cutter, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Adds a batch. The order of calls is the order of batches in their partition. Refused once the gateway drains.
+    pub fn push(&self, batch: PendingBatch) {
+        let mut state = self.state();
+        if state.draining {
+            drop(state);
+            return batch.ticket.answer(Err(Refusal::Unavailable("this gateway is going away".into())));
+        }
+        let was_empty = state.open.is_empty();
+        state.open.push(batch);
+        let filled = self.cutter.is_full(state.open.bytes, state.open.runs.len());
+        if let Some(reason) = filled {
+            let object = std::mem::take(&mut state.open);
+            state.full.push_back((object, reason));
+        }
+        drop(state);
+        if was_empty || filled.is_some() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Takes the next object if one is due.
+    pub fn take(&self, now: Instant) -> Next {
+        let mut state = self.state();
+        if let Some((object, reason)) = state.full.pop_front() {
+            state.last_cut = Some(now);
+            return Next::Object(object, reason);
+        }
+        if state.open.is_empty() {
+            return Next::Empty;
+        }
+        let filling = Filling {
+            bytes: state.open.bytes,
+            partitions: state.open.runs.len(),
+            since_last_cut: state.last_cut.map(|last| now.saturating_duration_since(last)),
+        };
+        let reason = match self.cutter.decide(filling) {
+            Decision::Cut(reason) => reason,
+            Decision::Wait(_) if state.draining => CutReason::Drain,
+            Decision::Wait(wait) => return Next::Wait(wait),
+        };
+        state.last_cut = Some(now);
+        Next::Object(std::mem::take(&mut state.open), reason)
+    }
+
+    /// Takes everything that was opened before `limit`: it has waited too long.
+    pub fn take_older(&self, limit: Instant) -> Vec<OpenObject> {
+        let mut state = self.state();
+        let older = |object: &OpenObject| object.opened.is_some_and(|opened| opened <= limit);
+        let mut taken = Vec::new();
+        while state.full.front().is_some_and(|(object, _)| older(object)) {
+            taken.extend(state.full.pop_front().map(|(object, _)| object));
+        }
+        if state.full.is_empty() && older(&state.open) {
+            taken.push(std::mem::take(&mut state.open));
+        }
+        taken
+    }
+
+    /// Waits until something was added since the last call.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// From now on nothing waits for an interval.
+    pub fn drain(&self) {
+        self.state().draining = true;
+        self.changed.notify_one();
+    }
+
+    /// Nothing is left and nothing more will come.
+    pub fn is_drained(&self) -> bool {
+        let state = self.state();
+        state.draining && state.full.is_empty() && state.open.is_empty()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,145 @@
+//! Holds the steps of a produce together: what is pushed comes out as answers.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use eagre_sequencer_api::{Joined, Sequencer};
+use tokio::{
+    select,
+    sync::{Semaphore, mpsc, watch},
+    time::{Instant, sleep},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    commit::{Committer, CutObject},
+    cutter::{CutReason, Cutter},
+    open::{Next, OpenObject, OpenObjects, PendingBatch},
+    upload::Uploader,
+};
+use crate::{directory::TopicDirectory, jittered, metrics, refusal::Refusal};
+
+const JOIN_PAUSE_MIN: Duration = Duration::from_millis(20);
+const JOIN_PAUSE_MAX: Duration = Duration::from_millis(1_000);
+
+/// The way of batches into the log. Runs until it is drained or dropped.
+pub(crate) struct Pipeline {
+    open: Arc<OpenObjects>,
+    joined: watch::Receiver<Option<Joined>>,
+    task: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+impl Pipeline {
+    pub fn start(uploader: Uploader, sequencer: Arc<dyn Sequencer>, directory: Arc<TopicDirectory>) -> Self {
+        let settings = uploader.settings.clone();
+        let open = Arc::new(OpenObjects::new(Cutter {
+            bytes_max: settings.object_bytes_max,
+            partitions_max: settings.object_partitions_max,
+            interval_min: settings.cut_interval_min,
+        }));
+        let (joined, watch_joined) = watch::channel(None);
+        let run = run(open.clone(), uploader, sequencer, directory, joined);
+        let task = AbortOnDropHandle::new(tokio::spawn(run));
+        Self { open, joined: watch_joined, task: Mutex::new(Some(task)) }
+    }
+
+    /// Takes a batch; its ticket is answered in time. The order of calls is the order in the partition.
+    pub fn submit(&self, batch: PendingBatch) {
+        self.open.push(batch);
+    }
+
+    /// What the sequencer said when this gateway joined.
+    pub fn joined(&self) -> watch::Receiver<Option<Joined>> {
+        self.joined.clone()
+    }
+
+    /// Takes no more and returns when everything is answered. Dropping the future answers the rest: unknown.
+    pub async fn drain(&self) {
+        self.open.drain();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the produce pipeline ended abnormally");
+        }
+    }
+}
+
+/// Joins, then cuts what is due whenever an upload may begin.
+async fn run(
+    open: Arc<OpenObjects>,
+    uploader: Uploader,
+    sequencer: Arc<dyn Sequencer>,
+    directory: Arc<TopicDirectory>,
+    joined: watch::Sender<Option<Joined>>,
+) {
+    let Some(us) = join(&open, &uploader, &*sequencer).await else { return };
+    tracing::info!(incarnation = us.incarnation, upload_epoch = us.upload_epoch.0, "gateway joined");
+    let (env, settings) = (uploader.env.clone(), uploader.settings.clone());
+    let forget = Box::new(move |topic| directory.forget(topic));
+    let place = (us.incarnation, us.upload_epoch);
+    let committer = Committer::new(env, sequencer, uploader, place, forget);
+    let _ = joined.send(Some(us));
+    let (cuts, cut_objects) = mpsc::channel(1);
+    let committed = committer.run(cut_objects);
+    let cutting = cut(&open, settings.uploads_max, cuts);
+    let ((), ()) = tokio::join!(cutting, committed);
+}
+
+/// Asks to join until it is granted; meanwhile requests that have waited too long are refused. `None`: drained before.
+async fn join(open: &OpenObjects, uploader: &Uploader, sequencer: &dyn Sequencer) -> Option<Joined> {
+    let mut wait = JOIN_PAUSE_MIN;
+    loop {
+        let error = match sequencer.join().await {
+            Ok(joined) => return Some(joined),
+            Err(error) => error,
+        };
+        tracing::warn!(%error, "cannot join, trying again");
+        let limit = Instant::now().checked_sub(uploader.settings.answer_after_max);
+        for object in limit.into_iter().flat_map(|limit| open.take_older(limit)) {
+            refuse(object, &error.to_string());
+        }
+        if open.is_drained() {
+            return None;
+        }
+        sleep(jittered(&uploader.env, wait)).await;
+        wait = (wait * 2).min(JOIN_PAUSE_MAX);
+    }
+}
+
+fn refuse(object: OpenObject, why: &str) {
+    for pending in object.runs.into_values().flatten() {
+        pending.ticket.answer(Err(Refusal::Unavailable(why.to_owned())));
+    }
+}
+
+/// Ends when everything is cut after [`OpenObjects::drain`].
+async fn cut(open: &OpenObjects, uploads_max: usize, cuts: mpsc::Sender<CutObject>) {
+    let uploads = Arc::new(Semaphore::new(uploads_max));
+    loop {
+        let permit = uploads.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let (object, reason) = loop {
+            match open.take(Instant::now()) {
+                Next::Object(object, reason) => break (object, reason),
+                Next::Wait(wait) => select! {
+                    biased;
+                    () = open.changed() => {}
+                    () = sleep(wait) => {}
+                },
+                Next::Empty if open.is_drained() => return,
+                Next::Empty => open.changed().await,
+            }
+        };
+        note(&object, reason);
+        if cuts.send(CutObject { object, permit }).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn note(object: &OpenObject, reason: CutReason) {
+    let waited = object.opened.map(|opened| opened.elapsed());
+    metrics::cut(reason.name(), object.bytes, waited.unwrap_or_default());
+}

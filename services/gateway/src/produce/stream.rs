@@ -1,0 +1,209 @@
+//! A produce stream: requests in, answers out, in one task.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use eagre_env::HashMap;
+use eagre_model::TopicRecord;
+use eagre_proto::v1::{ProduceRequest, ProduceStreamRequest, ProduceStreamResponse};
+use eagre_sequencer_api::TopicError;
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::BoxFuture,
+    stream::FuturesUnordered,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::{Status, Streaming};
+
+use super::{
+    answer::{Lanes, Ticket},
+    edge,
+    open::PendingBatch,
+};
+use crate::{
+    Shared,
+    admission::{Grant, Grants},
+    limits::StreamSlot,
+    metrics,
+    refusal::Refusal,
+};
+
+/// Requests taken in one go before others get their turn.
+const REQUESTS_PER_TURN: usize = 32;
+
+type Lookup = BoxFuture<'static, (String, Result<Arc<TopicRecord>, TopicError>)>;
+
+/// The answers of one produce stream. Polling it also reads the requests, so a client that takes no answers sends no more
+/// requests than are allowed to be open.
+pub(crate) struct ProduceAnswers {
+    shared: Arc<Shared>,
+    requests: Option<Streaming<ProduceStreamRequest>>,
+    grants: Grants,
+    lanes: Arc<Lanes>,
+    answers: mpsc::Receiver<ProduceStreamResponse>,
+    /// Requests read whose answer has not been taken.
+    open: usize,
+    /// Requests for topics that are being looked up, in their order. Others pass them.
+    parked: HashMap<String, Vec<Parked>>,
+    lookups: FuturesUnordered<Lookup>,
+    draining: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// How the stream ends when everything is answered.
+    end: Option<Status>,
+    _slot: StreamSlot,
+}
+
+struct Parked {
+    request_id: u64,
+    request: ProduceRequest,
+    grant: Option<Grant>,
+}
+
+impl ProduceAnswers {
+    pub fn new(
+        shared: Arc<Shared>,
+        requests: Streaming<ProduceStreamRequest>,
+        grants: Grants,
+        slot: StreamSlot,
+    ) -> Self {
+        let (lanes, answers) = Lanes::new(shared.settings.requests_per_stream_max);
+        let draining = Box::pin(shared.draining.clone().cancelled_owned());
+        Self {
+            shared,
+            requests: Some(requests),
+            grants,
+            lanes,
+            answers,
+            open: 0,
+            parked: HashMap::default(),
+            lookups: FuturesUnordered::new(),
+            draining,
+            end: None,
+            _slot: slot,
+        }
+    }
+
+    fn take(&mut self, message: ProduceStreamRequest) {
+        self.open += 1;
+        let grant = self.grants.take();
+        let request_id = message.request_id;
+        let Some(request) = message.request else {
+            let refusal = Refusal::InvalidArgument("the request is missing".into());
+            return self.lanes.answer_now(request_id, Err(refusal));
+        };
+        let parked = Parked { request_id, request, grant };
+        if let Some(waiting) = self.parked.get_mut(&parked.request.topic) {
+            return waiting.push(parked);
+        }
+        match self.shared.directory.known(&parked.request.topic) {
+            Some(topic) => self.submit(parked, &topic),
+            None => {
+                let (shared, name) = (self.shared.clone(), parked.request.topic.clone());
+                self.parked.insert(name.clone(), vec![parked]);
+                let lookup = async move {
+                    let found = shared.directory.topic(&name).await;
+                    (name, found)
+                };
+                self.lookups.push(lookup.boxed());
+            }
+        }
+    }
+
+    fn looked_up(&mut self, name: &str, found: Result<Arc<TopicRecord>, TopicError>) {
+        for parked in self.parked.remove(name).unwrap_or_default() {
+            match &found {
+                Ok(topic) => self.submit(parked, topic),
+                Err(error) => {
+                    let refusal = Refusal::of_lookup(error.clone(), name);
+                    self.lanes.answer_now(parked.request_id, Err(refusal));
+                }
+            }
+        }
+    }
+
+    fn submit(&mut self, parked: Parked, topic: &Arc<TopicRecord>) {
+        let Parked { request_id, request, grant } = parked;
+        let partition = match edge::place(topic, request.partition) {
+            Ok(partition) => partition,
+            Err(refusal) => {
+                // The topic may have been made anew with more partitions.
+                return self.lanes.answer_now(request_id, Err(refusal));
+            }
+        };
+        let ticket = self.lanes.ticket(partition, request_id);
+        submit(&self.shared, topic, partition, request, ticket, grant);
+    }
+
+    /// Reads requests until none is there, too many are open or it is somebody else's turn.
+    fn read(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..REQUESTS_PER_TURN {
+            if self.open >= self.shared.settings.requests_per_stream_max {
+                return;
+            }
+            let Some(requests) = &mut self.requests else { return };
+            match requests.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(message))) => self.take(message),
+                Poll::Ready(Some(Err(status))) => {
+                    tracing::debug!(%status, "a produce stream broke");
+                    self.end = Some(status);
+                    self.requests = None;
+                }
+                Poll::Ready(None) => self.requests = None,
+                Poll::Pending => return,
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+}
+
+/// Checks a request and hands it to the pipeline. The ticket is answered in any case.
+pub(crate) fn submit(
+    shared: &Shared,
+    topic: &Arc<TopicRecord>,
+    partition: eagre_model::TopicPartition,
+    request: ProduceRequest,
+    ticket: Ticket,
+    grant: Option<Grant>,
+) {
+    let now_ms = shared.env.clock.unix_ms();
+    match edge::check(request.payload, request.producer, &shared.settings.batch_limits, now_ms) {
+        Ok(batch) => {
+            metrics::accepted(batch.valid.header.record_count.unsigned_abs(), batch.bytes.len());
+            shared.pipeline.submit(PendingBatch { topic: topic.clone(), partition, batch, ticket, grant });
+        }
+        Err(refusal) => ticket.answer(Err(refusal)),
+    }
+}
+
+impl Stream for ProduceAnswers {
+    type Item = Result<ProduceStreamResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.requests.is_some() && this.draining.as_mut().poll(cx).is_ready() {
+            this.requests = None;
+            this.end = Some(Refusal::Unavailable("this gateway is going away; connect to another one".into()).into());
+        }
+        while let Poll::Ready(Some((name, found))) = this.lookups.poll_next_unpin(cx) {
+            this.looked_up(&name, found);
+        }
+        this.read(cx);
+        // What was just taken may have to be looked up.
+        while let Poll::Ready(Some((name, found))) = this.lookups.poll_next_unpin(cx) {
+            this.looked_up(&name, found);
+        }
+        match this.answers.poll_recv(cx) {
+            Poll::Ready(Some(answer)) => {
+                this.open -= 1;
+                Poll::Ready(Some(Ok(answer)))
+            }
+            Poll::Pending if this.requests.is_none() && this.open == 0 => {
+                Poll::Ready(this.end.take().map(Err))
+            }
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}

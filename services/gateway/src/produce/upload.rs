@@ -1,0 +1,174 @@
+//! Uploading an object: build its bytes, PUT them, hand out the commit request.
+
+use std::{error::Error, io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use eagre_env::{Env, PlantedBug};
+use eagre_log::{RunReader, WalBatch, WalObject, WalObjectBuilder, WalRun};
+use eagre_model::{ObjectId, ProducerEpoch, ProducerId, TopicPartition};
+use eagre_objects::{Bucket, PutError};
+use eagre_sequencer_api::{CommitBatch, CommitRequest, CommitRun, ProducerSequence};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::edge::CheckedBatch;
+use crate::{GatewaySettings, jittered, metrics};
+
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(1_000);
+
+/// The batches of an object, in the order of their runs.
+pub(super) type Parts = Vec<(TopicPartition, Vec<CheckedBatch>)>;
+
+/// What is to be uploaded.
+pub(super) enum Cargo {
+    Batches(Parts),
+    /// An object that was refused under its old id.
+    Again(WalObject),
+}
+
+/// An object that is in the bucket.
+pub(super) struct Uploaded {
+    pub request: CommitRequest,
+    /// Kept until the commit is answered, because it may have to be uploaded again under another id.
+    pub object: WalObject,
+}
+
+/// The upload failed for good: the object was not and will not be committed. Says why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UploadFailure(pub String);
+
+/// What uploads share.
+#[derive(Clone)]
+pub(crate) struct Uploader {
+    pub env: Env,
+    pub bucket: Bucket,
+    pub reader: RunReader,
+    pub settings: Arc<GatewaySettings>,
+}
+
+impl Uploader {
+    /// Returns when the object is durable.
+    pub(super) async fn upload(self, id: ObjectId, cargo: Cargo) -> Result<Uploaded, UploadFailure> {
+        let object = match cargo {
+            Cargo::Batches(parts) => build(id, parts),
+            Cargo::Again(object) => object.renamed(id),
+        };
+        let request = commit_request(&object);
+        if self.env.has_planted(PlantedBug::AckBeforePut) {
+            let (later, bytes) = (self.clone(), object.bytes.clone());
+            tokio::spawn(async move { later.put(id, bytes).await });
+        } else {
+            self.put(id, object.bytes.clone()).await?;
+        }
+        Ok(Uploaded { request, object })
+    }
+
+    async fn put(&self, id: ObjectId, bytes: Bytes) -> Result<(), UploadFailure> {
+        let key = id.key();
+        let began = Instant::now();
+        let mut pause = RETRY_PAUSE_MIN;
+        self.env.fail_point("put.before").await;
+        loop {
+            let attempt = timeout(self.settings.upload_attempt_max, self.bucket.put(&key, bytes.clone())).await;
+            let error = match attempt {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) => error.into(),
+                Err(_) => PutTrouble::Passing(format!("no answer to the upload within {:?}", self.settings.upload_attempt_max)),
+            };
+            let text = match error {
+                PutTrouble::Lasting(text) => return Err(UploadFailure(text)),
+                PutTrouble::Passing(text) if began.elapsed() + pause > self.settings.upload_retry_max => {
+                    return Err(UploadFailure(text));
+                }
+                PutTrouble::Passing(text) => text,
+            };
+            tracing::warn!(object = %id, error = text, "upload failed, trying again");
+            sleep(jittered(&self.env, pause)).await;
+            pause = (pause * 2).min(RETRY_PAUSE_MAX);
+        }
+        self.env.fail_point("put.after").await;
+        metrics::put_seconds(began.elapsed());
+        self.reader.insert_written(id, bytes);
+        Ok(())
+    }
+}
+
+fn build(id: ObjectId, parts: Parts) -> WalObject {
+    let mut builder = WalObjectBuilder::new();
+    for (partition, batches) in parts {
+        for batch in batches {
+            builder.push(partition, batch.bytes, &batch.valid);
+        }
+    }
+    builder.finish(id)
+}
+
+fn commit_request(object: &WalObject) -> CommitRequest {
+    let run = |run: &WalRun| CommitRun {
+        partition: run.partition,
+        position_bytes: run.position_bytes,
+        batches: run.batches.iter().map(commit_batch).collect(),
+    };
+    CommitRequest {
+        object: object.id,
+        object_length_bytes: object.bytes.len() as u64,
+        runs: object.runs.iter().map(run).collect(),
+    }
+}
+
+fn commit_batch(batch: &WalBatch) -> CommitBatch {
+    let header = &batch.header;
+    let producer = header.is_idempotent().then_some(ProducerSequence {
+        id: ProducerId(header.producer_id),
+        epoch: ProducerEpoch(header.producer_epoch),
+        first_sequence: header.base_sequence,
+    });
+    CommitBatch {
+        length_bytes: batch.length_bytes,
+        record_count: header.record_count.unsigned_abs(),
+        crc32c: batch.crc32c,
+        max_timestamp_ms: header.max_timestamp,
+        attributes: header.attributes,
+        producer,
+    }
+}
+
+/// What is wrong with an upload.
+enum PutTrouble {
+    /// Trying again at once will not help.
+    Lasting(String),
+    Passing(String),
+}
+
+impl From<PutError> for PutTrouble {
+    fn from(error: PutError) -> Self {
+        let text = error.to_string();
+        match io_kind(&error) {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                Self::Lasting("the bucket is full: free some space".into())
+            }
+            Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => Self::Lasting(text),
+            Some(_) | None => match error.source {
+                object_store::Error::PermissionDenied { .. }
+                | object_store::Error::Unauthenticated { .. }
+                | object_store::Error::NotSupported { .. }
+                | object_store::Error::NotImplemented { .. }
+                | object_store::Error::InvalidPath { .. } => Self::Lasting(text),
+                _ => Self::Passing(text),
+            },
+        }
+    }
+}
+
+/// What the operating system said, if it is at the bottom of the error.
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        next = error.source();
+    }
+    None
+}

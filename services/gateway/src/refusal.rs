@@ -1,0 +1,202 @@
+//! Why a public call is refused, and how that is said on the wire: mapped once, here.
+
+use std::collections::BTreeMap;
+
+use eagre_model::{ProducerEpoch, batch::BatchError};
+use eagre_proto::v1::{ErrorReason, ProduceError};
+use eagre_sequencer_api::{CreateTopicError, RefusalReason, SequencerError, TopicError};
+use tonic::{Code, Status};
+use tonic_types::{ErrorInfo, StatusExt};
+
+/// The `domain` of every `google.rpc.ErrorInfo` of the service.
+pub(crate) const ERROR_DOMAIN: &str = "eagre";
+
+/// Why a call was refused or its outcome is not known: the public vocabulary of errors.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("{0}")]
+    InvalidArgument(String),
+    #[error("{0}")]
+    InvalidBatch(String),
+    #[error("{0}; send it again")]
+    CorruptBatch(String),
+    #[error("{0}; split it")]
+    TooLarge(String),
+    #[error("there is no topic {topic:?}; create it first")]
+    UnknownTopic { topic: String },
+    #[error("topic {topic:?} has no partition {partition}: it has {partitions}, numbered from 0")]
+    UnknownPartition { topic: String, partition: u32, partitions: u32 },
+    #[error("topic {topic:?} was deleted while this was under way; look the topic up again")]
+    TopicGone { topic: String },
+    #[error("there is a topic {topic:?} already")]
+    TopicExists { topic: String },
+    #[error("{0}")]
+    InvalidTopicName(String),
+    #[error("offset {offset} is out of range: this partition can be read from {log_start_offset} to {high_watermark}")]
+    OffsetOutOfRange { offset: i64, log_start_offset: i64, high_watermark: i64 },
+    #[error("batches before this one are missing: its first sequence should be {expected}; send those before it first")]
+    OutOfOrderSequence { expected: i32 },
+    #[error("epoch {} of this producer id has written here; take a new producer id", .current.0)]
+    ProducerFenced { current: ProducerEpoch },
+    #[error("this sequence lies before the batches that are remembered; whether it was appended is not known any more")]
+    SequenceTooOld,
+    #[error("{0}; try again")]
+    Unavailable(String),
+    #[error("{0}; send it again with the same sequence to find out")]
+    OutcomeUnknown(String),
+    #[error("{0}; run a check of the bucket")]
+    StoredDataCorrupt(String),
+}
+
+impl Refusal {
+    /// The reason on the wire, and the gRPC code that fits it.
+    fn wire(&self) -> (ErrorReason, Code) {
+        match self {
+            Self::InvalidArgument(_) => (ErrorReason::InvalidArgument, Code::InvalidArgument),
+            Self::InvalidBatch(_) => (ErrorReason::InvalidBatch, Code::InvalidArgument),
+            Self::CorruptBatch(_) => (ErrorReason::CorruptBatch, Code::InvalidArgument),
+            Self::TooLarge(_) => (ErrorReason::TooLarge, Code::InvalidArgument),
+            Self::UnknownTopic { .. } | Self::TopicGone { .. } => (ErrorReason::UnknownTopic, Code::NotFound),
+            Self::UnknownPartition { .. } => (ErrorReason::UnknownPartition, Code::NotFound),
+            Self::TopicExists { .. } => (ErrorReason::TopicExists, Code::AlreadyExists),
+            Self::InvalidTopicName(_) => (ErrorReason::InvalidTopicName, Code::InvalidArgument),
+            Self::OffsetOutOfRange { .. } => (ErrorReason::OffsetOutOfRange, Code::OutOfRange),
+            Self::OutOfOrderSequence { .. } => (ErrorReason::OutOfOrderSequence, Code::FailedPrecondition),
+            Self::ProducerFenced { .. } => (ErrorReason::ProducerFenced, Code::FailedPrecondition),
+            Self::SequenceTooOld => (ErrorReason::SequenceTooOld, Code::FailedPrecondition),
+            Self::Unavailable(_) => (ErrorReason::Unavailable, Code::Unavailable),
+            Self::OutcomeUnknown(_) => (ErrorReason::OutcomeUnknown, Code::Unknown),
+            Self::StoredDataCorrupt(_) => (ErrorReason::StoredDataCorrupt, Code::DataLoss),
+        }
+    }
+
+    /// It may have been appended, or may yet be.
+    fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::OutcomeUnknown(_) | Self::SequenceTooOld)
+    }
+
+    /// The same request may succeed when sent again.
+    fn is_retriable(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable(_)
+                | Self::OutcomeUnknown(_)
+                | Self::CorruptBatch(_)
+                | Self::TopicGone { .. }
+                | Self::OutOfOrderSequence { .. }
+        )
+    }
+
+    /// The reason's name without its prefix: the label of metrics and the `reason` of the `google.rpc.ErrorInfo`.
+    pub fn name(&self) -> &'static str {
+        let name = self.wire().0.as_str_name();
+        name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+    }
+
+    fn metadata(&self) -> BTreeMap<&'static str, String> {
+        match self {
+            Self::OffsetOutOfRange { log_start_offset, high_watermark, .. } => BTreeMap::from([
+                ("log_start_offset", log_start_offset.to_string()),
+                ("high_watermark", high_watermark.to_string()),
+            ]),
+            Self::UnknownTopic { topic } | Self::TopicGone { topic } | Self::TopicExists { topic } => {
+                BTreeMap::from([("topic", topic.clone())])
+            }
+            Self::UnknownPartition { topic, partitions, .. } => {
+                BTreeMap::from([("topic", topic.clone()), ("partitions", partitions.to_string())])
+            }
+            Self::OutOfOrderSequence { expected } => BTreeMap::from([("expected_sequence", expected.to_string())]),
+            Self::ProducerFenced { current } => BTreeMap::from([("current_epoch", current.0.to_string())]),
+            Self::InvalidArgument(_)
+            | Self::InvalidBatch(_)
+            | Self::CorruptBatch(_)
+            | Self::TooLarge(_)
+            | Self::InvalidTopicName(_)
+            | Self::SequenceTooOld
+            | Self::Unavailable(_)
+            | Self::OutcomeUnknown(_)
+            | Self::StoredDataCorrupt(_) => BTreeMap::new(),
+        }
+    }
+
+    /// As an answer of a produce stream.
+    pub fn into_produce_error(self) -> ProduceError {
+        ProduceError {
+            reason: self.wire().0.into(),
+            message: self.to_string(),
+            outcome_unknown: self.is_outcome_unknown(),
+            retriable: self.is_retriable(),
+        }
+    }
+
+    /// What the sequencer said of a batch.
+    pub fn of_batch(reason: RefusalReason, topic: &str) -> Self {
+        match reason {
+            RefusalReason::UnknownPartition => Self::TopicGone { topic: topic.to_owned() },
+            RefusalReason::OutOfOrderSequence { expected } => Self::OutOfOrderSequence { expected },
+            RefusalReason::ProducerFenced { current } => Self::ProducerFenced { current },
+            RefusalReason::SequenceTooOld => Self::SequenceTooOld,
+        }
+    }
+
+    /// A failure to change a topic.
+    pub fn of_topic(error: TopicError, topic: &str) -> Self {
+        match error {
+            TopicError::UnknownTopic => Self::UnknownTopic { topic: topic.to_owned() },
+            TopicError::Sequencer(error) => error.into(),
+        }
+    }
+
+    /// A failed question, which changes nothing.
+    pub fn of_read(error: SequencerError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+
+    /// A failure to look a topic up.
+    pub fn of_lookup(error: TopicError, topic: &str) -> Self {
+        match error {
+            TopicError::UnknownTopic => Self::UnknownTopic { topic: topic.to_owned() },
+            TopicError::Sequencer(error) => Self::of_read(error),
+        }
+    }
+
+    /// A failure to create a topic.
+    pub fn of_creation(error: CreateTopicError, topic: &str) -> Self {
+        match error {
+            CreateTopicError::Exists => Self::TopicExists { topic: topic.to_owned() },
+            CreateTopicError::InvalidName(why) => Self::InvalidTopicName(why),
+            CreateTopicError::InvalidPartitions(why) => Self::InvalidArgument(why),
+            CreateTopicError::Sequencer(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let info = ErrorInfo {
+            reason: refusal.name().to_owned(),
+            domain: ERROR_DOMAIN.to_owned(),
+            metadata: refusal.metadata().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        };
+        Status::with_error_details_vec(refusal.wire().1, refusal.to_string(), vec![info.into()])
+    }
+}
+
+impl From<SequencerError> for Refusal {
+    fn from(error: SequencerError) -> Self {
+        match error {
+            SequencerError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            SequencerError::OutcomeUnknown(_) => Self::OutcomeUnknown(error.to_string()),
+        }
+    }
+}
+
+impl From<BatchError> for Refusal {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Invalid(_) => Self::InvalidBatch(error.to_string()),
+            BatchError::Corrupt { .. } => Self::CorruptBatch(error.to_string()),
+            BatchError::TooLarge { .. } => Self::TooLarge(error.to_string()),
+        }
+    }
+}

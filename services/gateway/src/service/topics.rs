@@ -1,0 +1,122 @@
+//! `eagre.v1.TopicService`.
+
+use std::sync::Arc;
+
+use eagre_model::{Placement, TopicPartition, TopicRecord};
+use eagre_proto::v1::{
+    CreateTopicRequest, CreateTopicResponse, DeleteTopicRequest, DeleteTopicResponse, DescribeTopicRequest,
+    DescribeTopicResponse, ListTopicsRequest, ListTopicsResponse, PartitionBounds, Placement as WirePlacement,
+    ResidueClass, Topic, TopicPartition as WirePartition, topic_service_server::TopicService,
+};
+use tonic::{Request, Response, Status, async_trait};
+
+use super::refuse;
+use crate::{Shared, refusal::Refusal};
+
+/// The most topics of one page, and the number when none is given.
+const PAGE_TOPICS_MAX: usize = 1_000;
+
+pub(super) struct Topics(pub Arc<Shared>);
+
+#[async_trait]
+impl TopicService for Topics {
+    async fn create_topic(&self, request: Request<CreateTopicRequest>) -> Result<Response<CreateTopicResponse>, Status> {
+        self.0.check_open().map_err(refuse)?;
+        let CreateTopicRequest { name, partitions } = request.into_inner();
+        let created = self.0.sequencer.create_topic(&name, partitions).await;
+        let record = Arc::new(created.map_err(|error| refuse(Refusal::of_creation(error, &name)))?);
+        self.0.directory.remember(record.clone());
+        Ok(Response::new(CreateTopicResponse { topic: Some(topic(&record)) }))
+    }
+
+    async fn describe_topic(
+        &self,
+        request: Request<DescribeTopicRequest>,
+    ) -> Result<Response<DescribeTopicResponse>, Status> {
+        let name = request.into_inner().name;
+        // Not out of the directory: the answer is about now.
+        let found = self.0.sequencer.topic(&name).await;
+        let record = found.map_err(|error| refuse(Refusal::of_lookup(error, &name)))?;
+        let partition = |partition| TopicPartition { topic: record.number, partition };
+        let partitions: Vec<_> = (0..record.placement.partitions()).map(partition).collect();
+        let answers = self.0.bounds.ask(&partitions).await.map_err(|error| refuse(Refusal::of_read(error)))?;
+        let mut bounds = Vec::with_capacity(partitions.len());
+        for (partition, answer) in partitions.iter().zip(answers) {
+            let Some(answer) = answer else {
+                return Err(refuse(Refusal::UnknownTopic { topic: name }));
+            };
+            bounds.push(PartitionBounds {
+                partition: partition.partition,
+                log_start_offset: answer.log_start_offset,
+                high_watermark: answer.high_watermark,
+                size_bytes: answer.size_bytes,
+            });
+        }
+        Ok(Response::new(DescribeTopicResponse { topic: Some(topic(&record)), bounds }))
+    }
+
+    async fn list_topics(&self, request: Request<ListTopicsRequest>) -> Result<Response<ListTopicsResponse>, Status> {
+        let ListTopicsRequest { page_size, page_token } = request.into_inner();
+        let max = match usize::try_from(page_size).unwrap_or(usize::MAX) {
+            0 => PAGE_TOPICS_MAX,
+            size => size.min(PAGE_TOPICS_MAX),
+        };
+        // One more than asked for tells whether the page is the last one.
+        let found = self.0.sequencer.topics(&page_token, max + 1).await;
+        let mut records = found.map_err(|error| refuse(Refusal::of_read(error)))?;
+        let more = records.len() > max;
+        records.truncate(max);
+        let next_page_token = records.last().filter(|_| more).map(|last| last.name.clone()).unwrap_or_default();
+        Ok(Response::new(ListTopicsResponse { topics: records.iter().map(topic).collect(), next_page_token }))
+    }
+
+    async fn delete_topic(&self, request: Request<DeleteTopicRequest>) -> Result<Response<DeleteTopicResponse>, Status> {
+        self.0.check_open().map_err(refuse)?;
+        let name = request.into_inner().name;
+        let deleted = self.0.sequencer.delete_topic(&name).await;
+        if let Some(known) = self.0.directory.known(&name) {
+            self.0.directory.forget(known.number);
+        }
+        deleted.map_err(|error| refuse(Refusal::of_topic(error, &name)))?;
+        Ok(Response::new(DeleteTopicResponse {}))
+    }
+}
+
+fn topic(record: &TopicRecord) -> Topic {
+    let class = |partition: usize| match &record.placement {
+        Placement::Fixed { .. } => None,
+        Placement::Elastic { classes } => {
+            classes.get(partition).map(|class| ResidueClass { remainder: class.remainder, modulus: class.modulus })
+        }
+    };
+    let placement = match &record.placement {
+        Placement::Fixed { .. } => WirePlacement::Kafka,
+        Placement::Elastic { .. } => WirePlacement::ResidueClass,
+    };
+    let partition = |number: u32| WirePartition { partition: number, residue_class: class(number as usize) };
+    Topic {
+        name: record.name.clone(),
+        id: uuid(record.id),
+        placement: placement.into(),
+        partitions: (0..record.placement.partitions()).map(partition).collect(),
+        partition_map_version: record.partition_map_version,
+        created_at_ms: record.created_at_ms,
+    }
+}
+
+/// The usual form of 128 bits, RFC 9562.
+fn uuid(id: u128) -> String {
+    let hex = format!("{id:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_look_like_uuids() {
+        assert_eq!(uuid(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef), "01234567-89ab-cdef-0123-456789abcdef");
+        assert_eq!(uuid(1), "00000000-0000-0000-0000-000000000001");
+    }
+}

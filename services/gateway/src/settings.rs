@@ -1,0 +1,114 @@
+//! The gateway's settings, with bounds that keep it within its memory.
+
+use std::time::Duration;
+
+use eagre_model::batch::Limits;
+use eagre_objects::BucketKind;
+
+/// The bounds and paces of a gateway. Every value is checked by [`GatewaySettings::validate`].
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// What a record batch may take.
+    pub batch_limits: Limits,
+    /// How many bytes of produce requests may be in the gateway at a time, unread answers excluded. Clients wait beyond.
+    pub produce_bytes_max: usize,
+    /// Unanswered requests of one produce stream. The client waits beyond.
+    pub requests_per_stream_max: usize,
+    /// Open produce and fetch streams of all clients. Refused beyond.
+    pub streams_max: usize,
+    /// An object is cut when it holds so many bytes.
+    pub object_bytes_max: usize,
+    /// An object is cut when it holds so many partitions.
+    pub object_partitions_max: usize,
+    /// Two cuts by age are at least so far apart: an object costs a file or a request, whatever it holds.
+    pub cut_interval_min: Duration,
+    /// Uploads in flight.
+    pub uploads_max: usize,
+    /// An upload that fails is tried again for so long before its requests are refused.
+    pub upload_retry_max: Duration,
+    /// One attempt to upload may take so long.
+    pub upload_attempt_max: Duration,
+    /// A request that is not answered after so long is refused, or told that its outcome is unknown.
+    pub answer_after_max: Duration,
+    /// A message of a produce request must have arrived so long after its first byte.
+    pub message_arrival_max: Duration,
+    /// Bytes read ahead of all fetch streams together. The streams that take them slowest lose them first.
+    pub read_ahead_bytes_max: usize,
+    /// Bytes read ahead of one fetch stream.
+    pub read_ahead_per_stream_bytes_max: usize,
+    /// The bytes of one message of a fetch stream while there are few streams; less when there are many.
+    pub fetch_message_bytes: usize,
+    /// Partitions of one fetch or list-offsets request.
+    pub fetch_partitions_max: usize,
+    /// Topics whose records are remembered.
+    pub topics_cached_max: usize,
+    /// Index rows kept in memory of what was pushed, of all partitions.
+    pub recent_runs_max: usize,
+}
+
+impl GatewaySettings {
+    /// What fits a bucket of this kind.
+    pub fn for_bucket(kind: BucketKind) -> Self {
+        let cut_interval_min = match kind {
+            // Files and inodes are a cost.
+            BucketKind::Folder => Duration::from_millis(8),
+            BucketKind::Memory => Duration::from_millis(2),
+            // A PUT is billed.
+            BucketKind::Remote => Duration::from_millis(100),
+        };
+        Self {
+            batch_limits: Limits { max_batch_bytes: 8 << 20, max_record_bytes: 1 << 20, max_decompressed_bytes: 32 << 20 },
+            produce_bytes_max: 96 << 20,
+            requests_per_stream_max: 4_096,
+            streams_max: 16_384,
+            object_bytes_max: 8 << 20,
+            object_partitions_max: 10_000,
+            cut_interval_min,
+            uploads_max: 6,
+            upload_retry_max: Duration::from_secs(10),
+            upload_attempt_max: Duration::from_secs(30),
+            answer_after_max: Duration::from_secs(30),
+            message_arrival_max: Duration::from_secs(30),
+            read_ahead_bytes_max: 64 << 20,
+            read_ahead_per_stream_bytes_max: 16 << 20,
+            fetch_message_bytes: 512 << 10,
+            fetch_partitions_max: 10_000,
+            topics_cached_max: 10_000,
+            recent_runs_max: 65_536,
+        }
+    }
+
+    /// Checks the values against each other.
+    ///
+    /// # Errors
+    /// Which setting cannot be, and why.
+    pub fn validate(&self) -> Result<(), InvalidSettings> {
+        let message = eagre_transport::MESSAGE_BYTES_MAX;
+        let checks = [
+            (self.batch_limits.max_batch_bytes + ENVELOPE_BYTES <= message, "the largest batch does not fit into a message"),
+            (self.produce_bytes_max >= 2 * message, "the produce budget does not hold two of the largest messages"),
+            (self.produce_bytes_max <= u32::MAX as usize, "the produce budget is over 4 GiB"),
+            (self.requests_per_stream_max > 0, "a stream needs a request in flight"),
+            (self.streams_max > 0, "no stream may be opened"),
+            (self.object_bytes_max > 0, "an object needs a byte"),
+            (self.object_partitions_max > 0, "an object needs a partition"),
+            (self.uploads_max > 0, "no upload may run"),
+            (self.read_ahead_per_stream_bytes_max > 0, "a fetch stream needs a byte"),
+            (self.read_ahead_bytes_max >= self.read_ahead_per_stream_bytes_max, "one stream may read ahead more than all"),
+            (self.read_ahead_bytes_max <= u32::MAX as usize, "the read-ahead budget is over 4 GiB"),
+            (self.fetch_message_bytes > 0, "a fetch message needs a byte"),
+        ];
+        match checks.iter().find(|(holds, _)| !holds) {
+            Some((_, why)) => Err(InvalidSettings(why)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Room for topic, partition and framing around the largest batch.
+const ENVELOPE_BYTES: usize = 64 << 10;
+
+/// Settings that cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("gateway settings: {0}")]
+pub struct InvalidSettings(&'static str);
