@@ -6,6 +6,8 @@
 mod contents;
 mod faults;
 mod host;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeSet,

@@ -1,0 +1,251 @@
+//! Runs a scenario from its first step to the judge's verdict.
+
+use std::{sync::Arc, time::Duration};
+
+use eagre_proto::v1::FetchEncoding;
+use eagre_verify::{Op, Outcome, Process, Violation, ViolationKind, judge};
+use turmoil::Sim;
+
+use crate::{
+    bucket::SimBucket,
+    nemesis::Nemesis,
+    nodes,
+    scenario::Scenario,
+    time::{SimClock, VirtualTime},
+    trace::{Fingerprint, Trace},
+    workload::{Role, asker, auditor, drainer, prober, producer, setup, tailer},
+    world::{Phase, World},
+};
+
+/// Whatever takes longer, in virtual time, after everything is whole again, is stuck.
+const LIVENESS: Duration = Duration::from_secs(90);
+/// A record is given up by its producer after so long.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a simulation came to.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The scenario's seed.
+    pub seed: u64,
+    /// The same for every run of the scenario.
+    pub fingerprint: Fingerprint,
+    /// What the judge found.
+    pub violations: Vec<Violation>,
+    /// Answers that no correct service gives, and clients that never came to an end.
+    pub complaints: Vec<String>,
+    /// How much happened.
+    pub tally: Tally,
+    trace: Trace,
+}
+
+/// How much happened in a simulation.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    /// Sends that were acked.
+    pub acked: u64,
+    /// Sends of unknown outcome.
+    pub unknown: u64,
+    /// Sends that failed for certain.
+    pub failed: u64,
+    /// Records that readers got.
+    pub read: u64,
+    /// Deaths of nodes.
+    pub crashes: u64,
+    /// Virtual time.
+    pub lasted: Duration,
+}
+
+impl Verdict {
+    /// Nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.violations.is_empty() && self.complaints.is_empty()
+    }
+
+    /// Whether a violation of this kind was found.
+    pub fn shows(&self, kind: ViolationKind) -> bool {
+        self.violations.iter().any(|violation| violation.kind == kind)
+    }
+
+    /// What is wrong, and the trace around the first violation.
+    pub fn story(&self, lines: usize) -> String {
+        let mut story = format!("seed {}: {} ({:?})\n", self.seed, self.fingerprint, self.tally);
+        let moment = self.violations.first().map_or(self.tally.lasted, |first| Duration::from_nanos(first.at.0));
+        for line in self.trace.around(moment, lines) {
+            story.push_str(&line);
+            story.push('\n');
+        }
+        for complaint in self.complaints.iter().take(10) {
+            story.push_str(&format!("COMPLAINT {complaint}\n"));
+        }
+        for violation in self.violations.iter().take(20) {
+            story.push_str(&format!("VIOLATION {violation}\n"));
+        }
+        story.push_str(&format!("rerun: EAGRE_SEED={} cargo test -p eagre-sim\n", self.seed));
+        story
+    }
+
+    /// The lines of the trace that contain one of the needles.
+    pub fn lines_with(&self, needles: &[&str]) -> Vec<String> {
+        self.trace.lines_with(needles)
+    }
+}
+
+/// Runs a scenario.
+pub fn run(scenario: &Scenario) -> Verdict {
+    let time = Arc::new(VirtualTime::default());
+    let trace = Trace::new(Arc::clone(&time));
+    let bucket = SimBucket::new(scenario.bucket, Arc::clone(&time), trace.clone(), scenario.seed ^ 0x00b0_c4e7);
+    let world = Arc::new(World::new(scenario.seed, bucket, time, trace, scenario.planted));
+    let mut builder = turmoil::Builder::new();
+    builder
+        .rng_seed(scenario.seed)
+        .simulation_duration(Duration::from_secs(3_600))
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(Duration::from_millis(1) + scenario.network_latency_max)
+        .tcp_capacity(4_096)
+        .enable_random_order();
+    let mut stage = Stage { sim: builder.build(), world, nemesis: None, complaints: Vec::new() };
+    stage.play(scenario);
+    stage.verdict(scenario)
+}
+
+struct Stage<'a> {
+    sim: Sim<'a>,
+    world: Arc<World>,
+    nemesis: Option<Nemesis>,
+    complaints: Vec<String>,
+}
+
+impl Stage<'_> {
+    fn play(&mut self, scenario: &Scenario) {
+        let clocks: Vec<_> =
+            scenario.shape.nodes().iter().map(|_| SimClock::new(Arc::clone(&self.world.time))).collect();
+        for (node, clock) in clocks.iter().enumerate() {
+            nodes::register(&mut self.sim, &self.world, scenario.shape, node, clock.clone());
+        }
+        let roles = self.client(scenario, "setup", 0, setup::run);
+        if !self.until_finished(&[roles]) {
+            return;
+        }
+        self.world.enter(Phase::Chaos);
+        let (workers, tailers) = self.start_clients(scenario);
+        let disturbed = workers.iter().filter(|name| !name.starts_with("a")).chain(&tailers).cloned().collect();
+        self.nemesis = Some(Nemesis::new(Arc::clone(&self.world), scenario, disturbed, clocks));
+        let end = self.sim.elapsed() + scenario.chaos;
+        while self.sim.elapsed() < end {
+            if !self.step() {
+                return;
+            }
+        }
+        if let Some(nemesis) = &mut self.nemesis {
+            nemesis.heal(&mut self.sim);
+        }
+        self.world.enter(Phase::Quiet);
+        if !self.until_finished(&workers) {
+            return;
+        }
+        let drainer = self.client(scenario, "drainer", 90, drainer::run);
+        if self.until_finished(&[drainer]) {
+            self.world.enter(Phase::Done);
+            self.until_finished(&tailers);
+        }
+    }
+
+    /// Clients that end in the quiet phase, and readers, which go on.
+    fn start_clients(&mut self, scenario: &Scenario) -> (Vec<String>, Vec<String>) {
+        let mut workers = Vec::new();
+        for n in 0..scenario.producers {
+            let name = format!("producer-{n}");
+            workers.push(self.client(scenario, &name, 1 + n, |role| producer::run(role, DELIVERY_TIMEOUT)));
+        }
+        for n in 0..scenario.probers {
+            let name = format!("prober-{n}");
+            workers.push(self.client(scenario, &name, 20 + n, prober::run));
+        }
+        workers.push(self.client(scenario, "asker", 40, asker::run));
+        workers.push(self.client(scenario, "auditor", 41, auditor::run));
+        let mut tailers = Vec::new();
+        for n in 0..scenario.tailers {
+            let encoding = if n % 2 == 0 { FetchEncoding::Batches } else { FetchEncoding::Records };
+            let name = format!("tailer-{n}");
+            tailers.push(self.client(scenario, &name, 60 + n, move |role| tailer::run(role, encoding)));
+        }
+        (workers, tailers)
+    }
+
+    fn client<F, R>(&mut self, scenario: &Scenario, host: &str, process: usize, run: F) -> String
+    where
+        F: FnOnce(Role) -> R + 'static,
+        R: Future<Output = ()> + 'static,
+    {
+        let role = Role {
+            world: Arc::clone(&self.world),
+            process: Process(u32::try_from(process).unwrap_or(0)),
+            host: host.to_owned(),
+            gateways: scenario.shape.nodes().iter().map(ToString::to_string).collect(),
+        };
+        self.sim.client(host, async move {
+            run(role).await;
+            Ok(())
+        });
+        host.to_owned()
+    }
+
+    /// One step of all hosts. False when one of them failed, which is a complaint.
+    fn step(&mut self) -> bool {
+        let world = Arc::clone(&self.world);
+        if let Err(error) = world.time.during_step(|| self.sim.step()) {
+            self.complaints.push(format!("a host failed: {error}"));
+            return false;
+        }
+        world.time.settle(self.sim.elapsed());
+        world.bucket.settle(self.sim.elapsed());
+        if let Some(nemesis) = &mut self.nemesis {
+            nemesis.act(&mut self.sim);
+        }
+        true
+    }
+
+    /// Steps until these hosts have come to their end. False, with a complaint, when one does not.
+    fn until_finished(&mut self, hosts: &[String]) -> bool {
+        let limit = self.sim.elapsed() + LIVENESS;
+        loop {
+            let busy: Vec<_> = hosts.iter().filter(|host| self.sim.is_host_running(host.as_str())).collect();
+            if busy.is_empty() {
+                return true;
+            }
+            if self.sim.elapsed() > limit {
+                self.complaints.push(format!("{busy:?} did not come to an end within {LIVENESS:?} of healing"));
+                return false;
+            }
+            if !self.step() {
+                return false;
+            }
+        }
+    }
+
+    fn verdict(self, scenario: &Scenario) -> Verdict {
+        let history = self.world.history().clone();
+        let mut tally = Tally {
+            crashes: self.nemesis.as_ref().map_or(0, |nemesis| nemesis.crashes),
+            lasted: self.sim.elapsed(),
+            ..Tally::default()
+        };
+        for event in history.events() {
+            match &event.op {
+                Op::Send(sent) => match sent.outcome {
+                    Outcome::Ok(_) => tally.acked += 1,
+                    Outcome::Failed => tally.failed += 1,
+                    Outcome::Unknown => tally.unknown += 1,
+                },
+                Op::Poll(polled) => tally.read += polled.records.len() as u64,
+                Op::End(_) | Op::Drain(_) | Op::Index(_) => {}
+            }
+        }
+        let mut complaints = self.complaints;
+        complaints.extend(self.world.complaints());
+        let trace = self.world.trace.clone();
+        let violations = judge(&history);
+        Verdict { seed: scenario.seed, fingerprint: trace.fingerprint(), violations, complaints, tally, trace }
+    }
+}

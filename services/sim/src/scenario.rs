@@ -1,0 +1,234 @@
+//! What a seed stands for: which nodes and clients there are, which faults strike, what is broken when.
+
+use std::time::Duration;
+
+use eagre_env::{PlantedBug, Randomness, SeededRandomness};
+
+use crate::{
+    bucket::{BucketKind, Faults},
+    points::AtPoint,
+};
+
+/// Which nodes there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One node with all roles, as `eagre dev`.
+    Single,
+    /// Two nodes, each a gateway and a candidate for the sequencer: the one that holds the shard serves both gateways, the
+    /// other one takes over when it can.
+    Pair,
+}
+
+impl Shape {
+    /// Names of the hosts.
+    pub fn nodes(self) -> &'static [&'static str] {
+        match self {
+            Self::Single => &["node-a"],
+            Self::Pair => &["node-a", "node-b"],
+        }
+    }
+}
+
+/// Something that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disturbance {
+    /// The node's process dies and starts again after a while.
+    Crash {
+        /// Index of the node.
+        node: usize,
+        /// Until it starts again.
+        down: Duration,
+        /// The whole machine loses power: of a folder, what was not synced is at chance's mercy.
+        power: bool,
+    },
+    /// The node dies, or is held up, when it passes a point in its code.
+    AtPoint {
+        /// Index of the node.
+        node: usize,
+        /// The point.
+        point: &'static str,
+        /// After so many passes.
+        passes: u64,
+        /// What happens there.
+        what: AtPoint,
+    },
+    /// Connections between two hosts are reset, and new ones refused for a while.
+    Cut {
+        /// One host.
+        one: Host,
+        /// The other one.
+        other: Host,
+        /// For so long.
+        lasting: Duration,
+    },
+    /// What is sent between two hosts arrives when this is over.
+    Hold {
+        /// One host.
+        one: Host,
+        /// The other one.
+        other: Host,
+        /// For so long.
+        lasting: Duration,
+    },
+    /// What is sent between two hosts is lost without a word: connections over it are dead from then on.
+    Swallow {
+        /// One host.
+        one: Host,
+        /// The other one.
+        other: Host,
+        /// For so long.
+        lasting: Duration,
+    },
+    /// A node cannot reach the bucket.
+    BucketGone {
+        /// Index of the node.
+        node: usize,
+        /// Requests hang until it is back; else they fail.
+        hanging: bool,
+        /// For so long.
+        lasting: Duration,
+    },
+    /// Nine of ten requests to the bucket are refused.
+    Refusals {
+        /// For so long.
+        lasting: Duration,
+    },
+    /// PUTs of record data do not end for a while.
+    DataWritesHeld {
+        /// For so long.
+        lasting: Duration,
+    },
+    /// A node's wall clock jumps.
+    WallClock {
+        /// Index of the node.
+        node: usize,
+        /// To so far from the true time.
+        skew_ms: i64,
+    },
+}
+
+/// A host in a disturbance of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// By index.
+    Node(usize),
+    /// By index.
+    Client(usize),
+}
+
+/// Everything that a simulation does, decided before it begins.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// All chance follows from it.
+    pub seed: u64,
+    /// The nodes.
+    pub shape: Shape,
+    /// The bucket.
+    pub bucket: BucketKind,
+    /// Faults of single bucket requests while things break.
+    pub faults: Faults,
+    /// Clients that write with the client crate.
+    pub producers: usize,
+    /// Clients that send what no client would send.
+    pub probers: usize,
+    /// Readers.
+    pub tailers: usize,
+    /// Messages take up to so long.
+    pub network_latency_max: Duration,
+    /// How long things break.
+    pub chaos: Duration,
+    /// What breaks, and when after the begin of it.
+    pub disturbances: Vec<(Duration, Disturbance)>,
+    /// A known bug that is switched on.
+    pub planted: Option<PlantedBug>,
+}
+
+/// The points at which a node may die.
+pub const POINTS: [&str; 8] = [
+    "put.before",
+    "put.after",
+    "commit.before",
+    "commit.after",
+    "flush.before",
+    "flush.after",
+    "ack.before",
+    "ack.after",
+];
+
+impl Scenario {
+    /// The scenario of a seed.
+    pub fn of_seed(seed: u64) -> Self {
+        let random = SeededRandomness::new(seed);
+        let shape = if random.below(3) == 0 { Shape::Pair } else { Shape::Single };
+        // Several machines cannot share a folder; one can.
+        let remote = shape == Shape::Pair || random.below(2) == 0;
+        let bucket = if remote { BucketKind::Remote } else { BucketKind::Folder { fsync: true } };
+        let mut faults = Faults::drawn(&random);
+        if !remote {
+            // A disk neither answers late nor conflicts with itself; an error after the write is what EIO of an fsync is.
+            faults = Faults { late: 0, own_conflict: 0, ..faults };
+        }
+        let mut scenario = Self {
+            seed,
+            shape,
+            bucket,
+            faults,
+            producers: 2,
+            probers: 1 + usize::try_from(random.below(2)).unwrap_or(0),
+            tailers: 2,
+            network_latency_max: Duration::from_millis(1 + random.below(12)),
+            chaos: Duration::from_secs(6 + random.below(6)),
+            disturbances: Vec::new(),
+            planted: None,
+        };
+        let count = 2 + random.below(6);
+        for _ in 0..count {
+            let at = Duration::from_millis(random.below(u64::try_from(scenario.chaos.as_millis()).unwrap_or(1)));
+            let what = scenario.draw_disturbance(&random);
+            scenario.disturbances.push((at, what));
+        }
+        scenario.disturbances.sort_by_key(|(at, _)| *at);
+        scenario
+    }
+
+    /// The same scenario with a known bug switched on.
+    pub fn with_planted(mut self, bug: PlantedBug) -> Self {
+        self.planted = Some(bug);
+        self
+    }
+
+    /// How many clients there are whose links may be disturbed.
+    pub fn clients(&self) -> usize {
+        self.producers + self.probers + self.tailers
+    }
+
+    fn draw_disturbance(&self, random: &dyn Randomness) -> Disturbance {
+        let pick = |below: usize| usize::try_from(random.below(below as u64)).unwrap_or(0);
+        let up_to = |ms: u64| Duration::from_millis(50 + random.below(ms));
+        let node = pick(self.shape.nodes().len());
+        let one = Host::Node(node);
+        let other = match self.shape {
+            Shape::Pair if random.below(2) == 0 => Host::Node(1 - node),
+            Shape::Pair | Shape::Single => Host::Client(pick(self.clients())),
+        };
+        match random.below(14) {
+            0 | 1 => Disturbance::Crash { node, down: up_to(1_500), power: random.below(2) == 0 },
+            2..=5 => {
+                let point = POINTS[pick(POINTS.len())];
+                let crashes = random.below(3) > 0;
+                let what = if crashes { AtPoint::Crash } else { AtPoint::Delay(up_to(2_500)) };
+                Disturbance::AtPoint { node, point, passes: random.below(20), what }
+            }
+            6 => Disturbance::Cut { one, other, lasting: up_to(2_500) },
+            7 => Disturbance::Hold { one, other, lasting: up_to(3_000) },
+            8 => Disturbance::Swallow { one, other, lasting: up_to(1_500) },
+            9 | 10 => Disturbance::BucketGone { node, hanging: random.below(2) == 0, lasting: up_to(3_000) },
+            11 => Disturbance::Refusals { lasting: up_to(1_500) },
+            12 => Disturbance::DataWritesHeld { lasting: up_to(1_500) },
+            _ => {
+                let skew_ms = i64::try_from(random.below(120_000)).unwrap_or(0) - 60_000;
+                Disturbance::WallClock { node, skew_ms }
+            }
+        }
+    }
+}
