@@ -4,16 +4,20 @@
 //! Two implementations: [`Sequencer`] of the crate `eagre-sequencer`, called in process, and [`remote::RemoteSequencer`],
 //! which speaks `eagre.internal.v1` to [`server::SequencerServer`]. [`conformance`] holds both to the same behaviour.
 
+mod check;
 mod commit;
 mod error;
 mod index;
+mod ping;
 
+pub use check::RequestFault;
 pub use commit::{
     BatchOutcome, CommitAnswer, CommitBatch, CommitFailure, CommitReply, CommitRequest, CommitRun, CommitStream,
     ProducerSequence, RefusalReason,
 };
 pub use error::{CreateTopicError, SequencerError, TopicError};
 pub use index::{Joined, PartitionBounds, Tail, TailUpdate, TailUpdates};
+pub use ping::{Peers, PingAnswer, Pinged};
 
 use async_trait::async_trait;
 use eagre_model::{ProducerId, Run, TopicPartition, TopicRecord};

@@ -1,0 +1,251 @@
+//! The committer: the one task that writes a shard's store.
+//!
+//! It takes all work that waits, judges it in order, writes one batch, flushes once, and then publishes, pushes and
+//! answers, in that order. When a write or a flush fails, nothing is rolled back: the outcome of the group is unknown,
+//! and the term ends.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use eagre_env::{Env, PlantedBug};
+use eagre_metadata::{
+    Changes, MetadataStore, ReadError, WriteError,
+    rows::{Object, Producer, ProducerKey},
+};
+use eagre_model::ObjectId;
+use eagre_sequencer_api::{BatchOutcome, CommitReply, RefusalReason};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    group::{Answer, Group, Sealed, Work},
+    health::Health,
+    judge::{ProducerState, Rules, duplicates_only, producers_of},
+    lease::authority::{Authority, NoAuthority},
+    load::Loaded,
+    published::Published,
+    sweep::Sweep,
+    telemetry,
+};
+
+/// So much work goes into one group at most.
+const GROUP_MAX: usize = 256;
+/// So many rows are looked up at a time.
+const LOOKUPS_PARALLEL: usize = 16;
+
+/// Why a committer has ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitterEnd {
+    /// It was told to stop; all work was finished.
+    #[error("stopped")]
+    Stopped,
+    /// A rival holds a later claim.
+    #[error("deposed")]
+    Deposed,
+    /// The claim could not be proved in time.
+    #[error("the claim could not be proved in time")]
+    Unproved,
+    /// What was written last has an unknown outcome.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The store could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<NoAuthority> for CommitterEnd {
+    fn from(why: NoAuthority) -> Self {
+        match why {
+            NoAuthority::Deposed => Self::Deposed,
+            NoAuthority::Unproved => Self::Unproved,
+        }
+    }
+}
+
+/// The only writer of a store.
+pub struct Committer {
+    /// Clock, randomness, fail points, planted bugs.
+    pub env: Env,
+    /// The bucket's.
+    pub cluster_id: String,
+    /// The rows.
+    pub store: Arc<MetadataStore>,
+    /// Over the claim.
+    pub authority: Arc<Authority>,
+    /// The durable view.
+    pub published: Arc<Published>,
+    /// The tentative view.
+    pub state: Loaded,
+    /// Told of every flush.
+    pub health: Arc<Health>,
+    /// Old commit records that may go.
+    pub sweep: Sweep,
+}
+
+impl Committer {
+    /// Works until the claim is lost, the store fails, or `stop` says so: then it takes no new work and finishes what
+    /// waits.
+    pub async fn run(mut self, mut queue: mpsc::Receiver<Work>, stop: CancellationToken) -> CommitterEnd {
+        let authority = self.authority.clone();
+        let mut early = Vec::new();
+        loop {
+            let mut group = std::mem::take(&mut early);
+            while group.is_empty() {
+                tokio::select! {
+                    biased;
+                    () = authority.deposed() => return CommitterEnd::Deposed,
+                    () = stop.cancelled(), if !queue.is_closed() => queue.close(),
+                    taken = queue.recv_many(&mut group, GROUP_MAX) => {
+                        if taken == 0 {
+                            return CommitterEnd::Stopped;
+                        }
+                    }
+                }
+            }
+            telemetry::group(group.len(), queue.len());
+            if let Err(end) = self.commit(group, &mut queue, &mut early).await {
+                return end;
+            }
+        }
+    }
+
+    async fn commit(
+        &mut self,
+        works: Vec<Work>,
+        queue: &mut mpsc::Receiver<Work>,
+        early: &mut Vec<Work>,
+    ) -> Result<(), CommitterEnd> {
+        self.authority.warm();
+        let records = self.look_up_records(&works).await?;
+        self.load_producers(&works).await?;
+        let mut group = Group::new(&self.env, &self.cluster_id, &mut self.state, records);
+        for work in works {
+            group.add(work);
+        }
+        let Sealed { mut changes, delta, mut answers } = group.seal();
+        self.env.fail_point("commit.judged").await;
+        if self.env.has_planted(PlantedBug::AckBeforeFlush) {
+            answers.drain(..).for_each(Answer::give);
+        }
+        if self.env.has_planted(PlantedBug::WatermarkBeforeFlush) {
+            self.published.publish(&delta);
+        }
+        if changes.is_empty() {
+            self.authority.ensure().await?;
+        } else {
+            self.sweep.add_to(&mut changes);
+            if let Err(end) = self.make_durable(changes, queue, early).await {
+                self.report_failure(&end, answers);
+                return Err(end);
+            }
+        }
+        self.published.publish(&delta);
+        self.env.fail_point("answer.before").await;
+        answers.into_iter().for_each(Answer::give);
+        self.state.view.producers.shrink();
+        telemetry::producers(self.state.view.producers.len());
+        self.sweep.step(&self.store).await?;
+        Ok(())
+    }
+
+    async fn look_up_records(&self, works: &[Work]) -> Result<BTreeMap<ObjectId, Object>, ReadError> {
+        let objects: Vec<ObjectId> = works
+            .iter()
+            .filter_map(|work| match work {
+                Work::Commit { request, .. } => Some(request.object),
+                _ => None,
+            })
+            .collect();
+        let store = &self.store;
+        let look_up = |object| async move { store.get::<Object>(&object).await.map(|row| (object, row)) };
+        let found: Vec<(ObjectId, Option<Object>)> =
+            stream::iter(objects).map(look_up).buffered(LOOKUPS_PARALLEL).try_collect().await?;
+        Ok(found.into_iter().filter_map(|(object, record)| Some((object, record?))).collect())
+    }
+
+    async fn load_producers(&mut self, works: &[Work]) -> Result<(), ReadError> {
+        let producers = &mut self.state.view.producers;
+        let mut missing: Vec<ProducerKey> = Vec::new();
+        for work in works {
+            if let Work::Commit { request, .. } = work {
+                missing.extend(producers_of(request).filter(|key| !producers.touch(key)));
+            }
+        }
+        if self.env.has_planted(PlantedBug::ProducerStateLost) {
+            missing.clear();
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        let store = &self.store;
+        let look_up = |key| async move { store.get::<Producer>(&key).await.map(|row| (key, row)) };
+        let mut found = stream::iter(missing).map(look_up).buffered(LOOKUPS_PARALLEL);
+        while let Some((key, row)) = found.try_next().await? {
+            producers.insert(key, ProducerState::of_row(row));
+        }
+        Ok(())
+    }
+
+    /// Writes and flushes under authority. A flush that hangs is waited for, as long as nobody else claims the shard.
+    async fn make_durable(
+        &mut self,
+        changes: Changes,
+        queue: &mut mpsc::Receiver<Work>,
+        early: &mut Vec<Work>,
+    ) -> Result<(), CommitterEnd> {
+        self.authority.ensure().await?;
+        let (store, authority) = (self.store.clone(), self.authority.clone());
+        let watch = authority.reach();
+        self.health.flush_begins(&self.env);
+        let begun = self.env.clock.monotonic();
+        let written = async {
+            store.write(changes).await?;
+            // The write may have waited for room.
+            authority.ensure().await?;
+            self.env.fail_point("flush.before").await;
+            store.flush().await?;
+            self.env.fail_point("flush.after").await;
+            Ok::<(), CommitterEnd>(())
+        };
+        tokio::pin!(written);
+        let answers_early = self.env.has_planted(PlantedBug::DuplicateFromTentative);
+        let end = loop {
+            tokio::select! {
+                biased;
+                end = &mut written => break end,
+                () = authority.deposed() => break Err(CommitterEnd::Deposed),
+                () = tokio::time::sleep(watch) => authority.warm(),
+                Some(work) = queue.recv(), if answers_early && early.len() < GROUP_MAX => {
+                    early.extend(answer_early(&self.state, work));
+                }
+            }
+        };
+        telemetry::flushed(self.env.clock.monotonic().saturating_sub(begun), end.is_ok());
+        self.health.flush_ended();
+        end
+    }
+
+    /// Nothing is reported: the streams end, which says "unknown". But for a planted bug.
+    fn report_failure(&self, end: &CommitterEnd, answers: Vec<Answer>) {
+        if !self.env.has_planted(PlantedBug::FencedIsFailure) || !matches!(end, CommitterEnd::Write(_)) {
+            return;
+        }
+        for answer in answers {
+            if let Answer::Commit(slot, CommitReply { object, result: Ok(mut judged) }, budget) = answer {
+                judged.outcomes.fill(BatchOutcome::Refused(RefusalReason::OutOfOrderSequence { expected: 0 }));
+                Answer::Commit(slot, CommitReply { object, result: Ok(judged) }, budget).give();
+            }
+        }
+    }
+}
+
+/// The planted bug [`PlantedBug::DuplicateFromTentative`]: a duplicate of what is being flushed is answered at once.
+fn answer_early(state: &Loaded, work: Work) -> Option<Work> {
+    let Work::Commit { request, slot, budget } = work else { return Some(work) };
+    match duplicates_only(&state.view, &request, Rules::default()) {
+        Some(answer) => {
+            Answer::Commit(slot, CommitReply { object: request.object, result: Ok(answer) }, budget).give();
+            None
+        }
+        None => Some(Work::Commit { request, slot, budget }),
+    }
+}

@@ -1,0 +1,219 @@
+//! What a term begins with: the state of the shard, rebuilt from the store.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use eagre_env::{Env, HashMap, PlantedBug};
+use eagre_metadata::{
+    Changes, MetadataStore, ReadError, RowKind, WriteError,
+    rows::{Meta, MetaName, MetaValue, Object, Partition, Tail, Topic, TopicState},
+};
+use eagre_model::{ObjectId, TopicPartition, UploadEpoch};
+
+use crate::{
+    judge::{TailState, View},
+    numbers::Block,
+    producers::Producers,
+    topics::{Topics, partitions},
+};
+
+/// Version of the rows as a whole. A store of another version is refused.
+const FORMAT: u64 = 1;
+/// How many rows one scan of the load takes.
+const PAGE_ROWS: usize = 4_096;
+/// How many numbers a durable block holds: a restart loses what is left of one.
+const INCARNATIONS_PER_BLOCK: u64 = 16;
+const PRODUCER_IDS_PER_BLOCK: u64 = 1_000;
+
+/// The state at the start of a term.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Tails of all partitions; no producers yet, they come with their first use.
+    pub view: View,
+    /// The live topics.
+    pub topics: Topics,
+    /// Incarnations of gateways.
+    pub incarnations: Block,
+    /// Producer ids.
+    pub producer_ids: Block,
+    /// E and F.
+    pub epochs: Epochs,
+}
+
+/// The upload epochs of a term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epochs {
+    /// E: for new objects.
+    pub current: UploadEpoch,
+    /// F: objects below are refused, unless their commit record exists.
+    pub floor: UploadEpoch,
+    /// The floor before this term; records from here to the floor are looked through.
+    pub floor_before: UploadEpoch,
+}
+
+/// Why the state cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// See [`ReadError`].
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// See [`WriteError`].
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The rows are of another version than this program's.
+    #[error("the metadata has format {0}, this version of Eagre reads format {FORMAT}")]
+    OtherFormat(u64),
+    /// The rows were made in another bucket.
+    #[error("the metadata belongs to the bucket {found}, this is {expected}")]
+    OtherBucket {
+        /// The cluster id in the rows.
+        found: String,
+        /// The bucket's.
+        expected: String,
+    },
+    /// The rows contradict each other.
+    #[error("the metadata is inconsistent: {0}")]
+    Inconsistent(String),
+}
+
+/// Reads the state and notes what the start of the term changes: to be written and flushed, if anything, before the
+/// first commit.
+pub async fn load(
+    store: &MetadataStore,
+    cluster_id: &str,
+    producers_max: usize,
+) -> Result<(Loaded, Changes), LoadError> {
+    let mut changes = Changes::new();
+    let meta: BTreeMap<MetaName, MetaValue> = scan_all::<Meta>(store).await?.into_iter().collect();
+    check_identity(&meta, cluster_id, &mut changes)?;
+    let number = |name| meta.get(&name).and_then(MetaValue::number);
+    let epochs = begin_epoch(store, number(MetaName::UploadEpoch), number(MetaName::UploadFloor), &mut changes).await?;
+    let next_topic = number(MetaName::NextTopicNumber).unwrap_or(1);
+    let (topics, tails) = load_topics(store, next_topic).await?;
+    let next_incarnation = number(MetaName::NextIncarnation).unwrap_or(1);
+    let next_producer_id = number(MetaName::NextProducerId).unwrap_or(1);
+    let loaded = Loaded {
+        view: View { tails, producers: Producers::new(producers_max) },
+        topics,
+        incarnations: Block::starting_at(next_incarnation, INCARNATIONS_PER_BLOCK),
+        producer_ids: Block::starting_at(next_producer_id, PRODUCER_IDS_PER_BLOCK),
+        epochs,
+    };
+    Ok((loaded, changes))
+}
+
+/// The planted bug [`PlantedBug::OffsetReused`]: the tails of the abandoned store are taken over.
+pub fn reuse_tails(env: &Env, view: &mut View, abandoned: Option<HashMap<TopicPartition, TailState>>) {
+    if env.has_planted(PlantedBug::OffsetReused) {
+        for (partition, tail) in abandoned.into_iter().flatten() {
+            view.tails.entry(partition).and_modify(|found| *found = tail);
+        }
+    }
+}
+
+fn check_identity(
+    meta: &BTreeMap<MetaName, MetaValue>,
+    cluster_id: &str,
+    changes: &mut Changes,
+) -> Result<(), LoadError> {
+    match meta.get(&MetaName::Format) {
+        None if meta.is_empty() => {
+            changes.put::<Meta>(&MetaName::Format, &MetaValue::Number(FORMAT));
+            changes.put::<Meta>(&MetaName::ClusterId, &MetaValue::Text(cluster_id.into()));
+            return Ok(());
+        }
+        Some(MetaValue::Number(FORMAT)) => {}
+        Some(MetaValue::Number(other)) => return Err(LoadError::OtherFormat(*other)),
+        _ => return Err(LoadError::Inconsistent("no format".into())),
+    }
+    match meta.get(&MetaName::ClusterId) {
+        Some(MetaValue::Text(found)) if found == cluster_id => Ok(()),
+        Some(MetaValue::Text(found)) => {
+            Err(LoadError::OtherBucket { found: found.clone(), expected: cluster_id.into() })
+        }
+        _ => Err(LoadError::Inconsistent("no cluster id".into())),
+    }
+}
+
+/// A new upload epoch when objects were committed under the present one; the floor is the epoch before it.
+async fn begin_epoch(
+    store: &MetadataStore,
+    epoch: Option<u64>,
+    floor: Option<u64>,
+    changes: &mut Changes,
+) -> Result<Epochs, LoadError> {
+    let mut put = |name, value| changes.put::<Meta>(&name, &MetaValue::Number(value));
+    let (epoch, floor) = match (epoch, floor) {
+        (Some(epoch), Some(floor)) => (epoch, floor),
+        (None, None) => {
+            put(MetaName::UploadEpoch, 1);
+            put(MetaName::UploadFloor, 1);
+            (1, 1)
+        }
+        _ => return Err(LoadError::Inconsistent("an upload epoch without its floor".into())),
+    };
+    let first_of_epoch = ObjectId { epoch: UploadEpoch(epoch), incarnation: 0, number: 0 };
+    let is_used = !store.scan::<Object>(first_of_epoch.., 1).await?.is_empty();
+    let (current, new_floor) = if is_used { (epoch + 1, epoch) } else { (epoch, floor) };
+    if is_used {
+        put(MetaName::UploadEpoch, current);
+        put(MetaName::UploadFloor, new_floor);
+    }
+    let (current, floor, floor_before) = (UploadEpoch(current), UploadEpoch(new_floor), UploadEpoch(floor));
+    Ok(Epochs { current, floor, floor_before })
+}
+
+async fn load_topics(
+    store: &MetadataStore,
+    next_number: u64,
+) -> Result<(Topics, HashMap<TopicPartition, TailState>), LoadError> {
+    let mut topics = Topics { live: BTreeMap::new(), next_number };
+    let mut tails = HashMap::default();
+    for (number, topic) in scan_all::<Topic>(store).await? {
+        if number.0 >= next_number {
+            return Err(LoadError::Inconsistent(format!("topic {} lies above the next number", number.0)));
+        }
+        if topic.state == TopicState::Live {
+            tails.extend(partitions(&topic.record).map(|partition| (partition, TailState::EMPTY)));
+            topics.live.insert(topic.record.name.clone(), topic.record);
+        }
+    }
+    // Rows of deleted topics are still there: they find no partition.
+    each::<Partition>(store, |partition, row| {
+        tails.entry(partition).and_modify(|tail| tail.log_start_offset = row.log_start_offset);
+    })
+    .await?;
+    each::<Tail>(store, |partition, row| {
+        tails.entry(partition).and_modify(|tail| tail.set(&row));
+    })
+    .await?;
+    Ok((topics, tails))
+}
+
+async fn scan_all<R: RowKind>(store: &MetadataStore) -> Result<Vec<(R::Key, R::Value)>, ReadError>
+where
+    R::Key: Clone,
+{
+    let mut all = Vec::new();
+    each::<R>(store, |key, value| all.push((key, value))).await?;
+    Ok(all)
+}
+
+/// Every row of a kind, page by page.
+async fn each<R: RowKind>(store: &MetadataStore, mut see: impl FnMut(R::Key, R::Value)) -> Result<(), ReadError>
+where
+    R::Key: Clone,
+{
+    let mut after = Bound::Unbounded;
+    loop {
+        let page = store.scan::<R>((after, Bound::Unbounded), PAGE_ROWS).await?;
+        let is_last = page.len() < PAGE_ROWS;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Bound::Excluded(last.clone());
+        for (key, value) in page {
+            see(key, value);
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
