@@ -33,9 +33,6 @@ struct Polls {
 /// Compaction and deletion that follow from a flush are done by then.
 const SETTLED_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// Even an idle store looks around so often.
-const IDLE_POLL_INTERVAL: Duration = Duration::from_secs(60 * 60);
-
 impl StoreClock {
     /// A clock that starts now, but never before `earliest_ms`.
     pub(crate) fn start(clock: Arc<dyn Clock>, earliest_ms: i64) -> Self {
@@ -85,8 +82,8 @@ impl SystemClock for Polls {
             let mut flushes = self.last_flush.subscribe();
             let last = *flushes.borrow_and_update();
             if !duration.is_zero() && self.clock.monotonic().saturating_sub(last) > SETTLED_AFTER {
-                // Neither the end of the wait nor a sender that is gone needs another answer than to poll.
-                let _ = tokio::time::timeout(IDLE_POLL_INTERVAL, flushes.changed()).await;
+                // The sender lives as long as `self` does.
+                let _ = flushes.changed().await;
             }
         })
     }

@@ -25,8 +25,12 @@ const UNFLUSHED_BYTES_MAX: usize = 64 * MIB;
 const UNCOMPACTED_TABLES_MAX: usize = 64;
 /// While there are flushes, everything that polls does so this often; see [`StoreClock`] for idle times.
 const POLL_INTERVAL: Duration = Duration::from_secs(15);
-/// Between two rounds of deletion: each lists four folders.
-const DELETE_INTERVAL: Duration = Duration::from_secs(2 * 60);
+/// Between two rounds of deletion of tables and manifests.
+const TABLE_DELETION_INTERVAL: Duration = Duration::from_secs(2 * 60);
+/// How long a read may go on over tables that are merged meanwhile.
+const READ_MAX: Duration = Duration::from_secs(5 * 60);
+/// Pause after the bucket failed to show what is there.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Folder of a shard's SlateDB below the bucket's prefix.
 pub(crate) fn path(shard: ShardId) -> Path {
@@ -35,7 +39,8 @@ pub(crate) fn path(shard: ShardId) -> Path {
 
 /// What the bucket says before the store is opened.
 struct Found {
-    writer_epoch: Option<u64>,
+    /// 0 before the first writer.
+    writer_epoch: u64,
     /// The latest time that anything there carries.
     latest_ms: i64,
 }
@@ -48,30 +53,43 @@ pub(crate) async fn open(
     shard: ShardId,
     settings: &StoreSettings,
 ) -> Result<(Db, Arc<StoreClock>), OpenError> {
-    let found = look(&store, shard).await?;
+    let found = look_until_answered(env, &store, shard).await?;
     let clock = Arc::new(StoreClock::start(env.clock.clone(), found.latest_ms));
     let mut compactor = CompactorBuilder::new(path(shard), store.clone()).with_options(compactor_options());
     let mut builder = Db::builder(path(shard), store)
         .with_settings(db_settings(settings))
         .with_db_cache(Arc::new(BlockCache::new(BLOCK_CACHE_BYTES)), 0)
         .with_system_clock(clock.clone())
-        .with_seed(env.random.next_u64());
+        .with_seed(env.random.next_u64())
+        .with_expected_epoch(found.writer_epoch);
     if let Some(background) = &settings.background {
         compactor = compactor.with_runtime(background.clone());
         builder = builder.with_gc_runtime(background.clone());
-    }
-    if let Some(epoch) = found.writer_epoch {
-        builder = builder.with_expected_epoch(epoch);
     }
     let db = builder.with_compactor_builder(compactor).build().await?;
     Ok((db, clock))
 }
 
+async fn look_until_answered(env: &Env, store: &Arc<dyn ObjectStore>, shard: ShardId) -> Result<Found, OpenError> {
+    loop {
+        match look(env, store, shard).await {
+            Err(OpenError::Unavailable(error)) => {
+                tracing::warn!(%error, "metadata not readable yet");
+                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            }
+            answered => return answered,
+        }
+    }
+}
+
 /// Reads the manifest, the list of compactions and the newest WAL object.
-async fn look(store: &Arc<dyn ObjectStore>, shard: ShardId) -> Result<Found, OpenError> {
-    let admin = AdminBuilder::new(path(shard), store.clone()).build();
+async fn look(env: &Env, store: &Arc<dyn ObjectStore>, shard: ShardId) -> Result<Found, OpenError> {
+    let admin = AdminBuilder::new(path(shard), store.clone())
+        .with_seed(env.random.next_u64())
+        .with_system_clock(Arc::new(StoreClock::start(env.clock.clone(), 0)))
+        .build();
     let Some(manifest) = admin.read_manifest(None).await? else {
-        return Ok(Found { writer_epoch: None, latest_ms: 0 });
+        return Ok(Found { writer_epoch: 0, latest_ms: 0 });
     };
     let mut latest_ms = manifest.last_l0_clock_tick();
     let mut see = |ms: u64| latest_ms = latest_ms.max(i64::try_from(ms).unwrap_or(i64::MAX));
@@ -93,12 +111,14 @@ async fn look(store: &Arc<dyn ObjectStore>, shard: ShardId) -> Result<Found, Ope
             break;
         }
     }
-    Ok(Found { writer_epoch: Some(manifest.writer_epoch()), latest_ms })
+    Ok(Found { writer_epoch: manifest.writer_epoch(), latest_ms })
 }
 
 fn db_settings(settings: &StoreSettings) -> Settings {
     let directory =
-        |min_age| Some(GarbageCollectorDirectoryOptions { interval: Some(DELETE_INTERVAL), min_age, dry_run: false });
+        |interval, min_age| GarbageCollectorDirectoryOptions { interval: Some(interval), min_age, dry_run: false };
+    let wal = directory(settings.wal_deletion_interval, settings.wal_age_min);
+    let tables = directory(TABLE_DELETION_INTERVAL, settings.table_age_min);
     Settings {
         // The sequencer flushes; a timer would split its groups.
         flush_interval: None,
@@ -109,12 +129,12 @@ fn db_settings(settings: &StoreSettings) -> Settings {
         l0_flush_parallelism: 1,
         max_unflushed_bytes: UNFLUSHED_BYTES_MAX,
         garbage_collector_options: Some(GarbageCollectorOptions {
-            manifest_options: directory(settings.table_age_min),
-            wal_options: directory(settings.wal_age_min),
+            manifest_options: Some(tables),
+            wal_options: Some(wal),
             // A fence must never go: a writer that was asleep would write in its place.
             wal_fence_options: None,
-            compacted_options: directory(settings.table_age_min),
-            compactions_options: directory(settings.table_age_min),
+            compacted_options: Some(tables),
+            compactions_options: Some(tables),
             detach_options: None,
             boundary_files_enabled: settings.has_conditional_overwrite,
             ..GarbageCollectorOptions::default()
@@ -128,6 +148,7 @@ fn compactor_options() -> CompactorOptions {
         poll_interval: POLL_INTERVAL,
         commit_compacted_interval: POLL_INTERVAL,
         max_concurrent_compactions: 1,
+        checkpoint_lifetime: READ_MAX,
         worker: Some(CompactionWorkerOptions {
             max_concurrent_compactions: 1,
             compactions_poll_interval: POLL_INTERVAL,

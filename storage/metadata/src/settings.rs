@@ -15,6 +15,8 @@ pub struct StoreSettings {
     pub flushes_per_table: u32,
     /// A flushed WAL object whose rows are in a sorted table is deleted when it is so old.
     pub wal_age_min: Duration,
+    /// While there are flushes, WAL objects are listed so often to find those.
+    pub wal_deletion_interval: Duration,
     /// A sorted table or manifest that nothing refers to is deleted when it is so old. Longer than any read, and longer
     /// than a stale process may live where the bucket has no conditional overwrite.
     pub table_age_min: Duration,
@@ -30,7 +32,8 @@ impl StoreSettings {
         Self {
             background: None,
             flushes_per_table: 4_000,
-            wal_age_min: Duration::from_secs(60),
+            wal_age_min: Duration::from_secs(15),
+            wal_deletion_interval: Duration::from_secs(30),
             table_age_min: Duration::from_secs(30 * 60),
             has_conditional_overwrite: false,
             read_ahead_bytes: 128 * 1024,
@@ -43,6 +46,7 @@ impl StoreSettings {
             background: None,
             flushes_per_table: 256,
             wal_age_min: Duration::from_secs(60 * 60),
+            wal_deletion_interval: Duration::from_secs(2 * 60),
             table_age_min: Duration::from_secs(60 * 60),
             has_conditional_overwrite: true,
             read_ahead_bytes: 1024 * 1024,
