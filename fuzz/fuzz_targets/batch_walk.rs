@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../../storage/model/tests/parsers/mod.rs"]
+#[expect(dead_code, reason = "one target tries one parser")]
+mod parsers;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| parsers::batch_walk(bytes));
