@@ -30,6 +30,10 @@ const CONNECTIONS: usize = 4;
 /// The bar for the resident set in every row.
 const RSS: Reach = Reach::Most(512.0);
 
+/// Requests that cost as much as a PUT.
+const WRITING: [&str; 7] =
+    ["put", "create", "copy", "rename", "multipart_start", "multipart_part", "multipart_end"];
+
 impl Bench {
     fn load(&self, mode: &'static str, topic: String) -> Load {
         Load {
@@ -173,18 +177,18 @@ impl Bench {
         let (page_after, used_after, seconds) =
             (server.get("/metrics")?.1, usage(&pid)?, since.elapsed().as_secs_f64());
         server.stop()?;
-        let requests = |op: &str| {
-            let label = format!("op=\"{op}");
-            let count = |page: &str| counter(page, "eagre_bucket_requests_total", &label);
-            count(&page_after) - count(&page)
+        let requests = |ops: &[&str]| -> f64 {
+            let count = |page: &str, op: &str| counter(page, "eagre_bucket_requests_total", &format!("op=\"{op}\""));
+            ops.iter().map(|op| count(&page_after, op) - count(&page, op)).sum()
         };
+        let (puts, gets) = (requests(&WRITING), requests(&["get", "head"]));
         let hourly = 3_600.0 / seconds;
         let cpu = 100.0 * (used_after.cpu_s - used.cpu_s) / seconds;
         ensure!(counter(&page, "eagre_bucket_requests_total", "op=\"put") > 0.0, "no PUT was counted before");
         Ok(vec![
-            Line::new("idle: PUT an hour", "", Reach::Most(0.0), vec![requests("put") * hourly]),
-            Line::new("idle: LIST an hour", "", Reach::Most(40.0), vec![requests("list") * hourly]),
-            Line::new("idle: GET a second", "", Reach::Most(0.1), vec![requests("get") / seconds]),
+            Line::new("idle: PUT an hour", "", Reach::Most(0.0), vec![puts * hourly]),
+            Line::new("idle: LIST an hour", "", Reach::Most(40.0), vec![requests(&["list"]) * hourly]),
+            Line::new("idle: GET a second", "", Reach::Most(0.1), vec![gets / seconds]),
             Line::new("idle: CPU", "% of a core", Reach::Most(1.0), vec![cpu]),
             Line::new("idle: RSS", "MiB", RSS, vec![used_after.rss_mib]),
         ])

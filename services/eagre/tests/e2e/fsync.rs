@@ -1,0 +1,155 @@
+//! kill -9 does not show a missing fsync, because the page cache survives the process. So the system calls of the real
+//! binary are read: before each ack leaves, the record's bytes, their directory entry and the commit are synced.
+
+use std::{fs, path::Path, process::Command};
+
+use eagre_proto::v1::{
+    CreateTopicRequest, InitProducerRequest, ProduceRequest, ProduceStreamRequest, ProducerSequence, Record,
+    RecordList, produce_request::Payload, produce_service_client::ProduceServiceClient,
+    produce_stream_response::Outcome, topic_service_client::TopicServiceClient,
+};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::{
+    strace::{Call, parse},
+    support::{Server, dev},
+};
+
+const RECORDS: u64 = 12;
+/// Request ids that no other bytes on the wire look like.
+const FIRST_ID: u64 = 0x5ea6_7e5e_a67e_0000;
+
+fn payload(number: u64) -> String {
+    format!("<<< the bytes of record {number} >>>")
+}
+
+/// Field 1 of an answer: tag and varint.
+fn answer_bytes(mut id: u64) -> Vec<u8> {
+    let mut bytes = vec![0x08];
+    while id >= 0x80 {
+        bytes.push((id & 0x7f) as u8 | 0x80);
+        id >>= 7;
+    }
+    bytes.push(id as u8);
+    bytes
+}
+
+/// One record at a time: each waits for its ack, so each has a PUT and a commit of its own.
+async fn produce(endpoint: String) {
+    let mut topics = TopicServiceClient::connect(endpoint.clone()).await.unwrap();
+    topics.create_topic(CreateTopicRequest { name: "t".into(), partitions: Some(1) }).await.unwrap();
+    let mut client = ProduceServiceClient::connect(endpoint).await.unwrap();
+    let producer = client.init_producer(InitProducerRequest {}).await.unwrap().into_inner();
+    let (requests, queue) = tokio::sync::mpsc::channel(1);
+    let mut answers = client.produce_stream(ReceiverStream::new(queue)).await.unwrap().into_inner();
+    for number in 0..RECORDS {
+        let record = Record { value: Some(payload(number).into()), ..Record::default() };
+        let request = ProduceRequest {
+            topic: "t".into(),
+            partition: Some(0),
+            payload: Some(Payload::Records(RecordList { records: vec![record] })),
+            producer: Some(ProducerSequence {
+                producer_id: producer.producer_id,
+                producer_epoch: producer.producer_epoch,
+                first_sequence: i32::try_from(number).unwrap(),
+            }),
+        };
+        let message = ProduceStreamRequest { request_id: FIRST_ID + number, request: Some(request) };
+        requests.send(message).await.unwrap();
+        let answer = answers.message().await.unwrap().unwrap();
+        assert_eq!(answer.request_id, FIRST_ID + number);
+        let Some(Outcome::Response(response)) = answer.outcome else { panic!("{answer:?}") };
+        assert_eq!(response.base_offset, i64::try_from(number).unwrap());
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// The trace with a few questions.
+struct Trace(Vec<Call>);
+
+impl Trace {
+    fn of(&self, names: &'static [&'static str]) -> impl Iterator<Item = &Call> {
+        self.0.iter().filter(move |call| names.contains(&call.name.as_str()))
+    }
+
+    /// When the answer began to be written to a socket.
+    fn answered(&self, id: u64) -> usize {
+        let answer = answer_bytes(id);
+        let writes = self.of(&["write", "writev", "sendto", "sendmsg"]);
+        let mut to_sockets = writes.filter(|call| call.file().is_some_and(|file| file.starts_with("TCP")));
+        let write = to_sockets.find(|call| contains(&call.bytes(), &answer));
+        write.unwrap_or_else(|| panic!("the answer to {id:x} was not seen on a socket")).began
+    }
+
+    /// Whether and when a file or folder was synced completely within this stretch of the trace.
+    fn synced(&self, path: &str, after: usize, before: usize) -> Option<usize> {
+        let syncs = self.of(&["fsync", "fdatasync"]).filter(|call| call.file() == Some(path));
+        syncs.filter(|call| call.began > after && call.ended < before).map(|call| call.ended).min()
+    }
+
+    /// Writes of files below a folder: path and end of the write.
+    fn written<'a>(&'a self, below: &'a str) -> impl Iterator<Item = (&'a str, &'a Call)> {
+        let writes = self.of(&["write", "writev", "pwrite64", "pwritev"]);
+        writes.filter_map(|call| Some((call.file()?, call))).filter(move |(file, _)| file.starts_with(below))
+    }
+
+    /// Follows a written file to durability: its own sync, the move to its final name, the sync of its folder. Returns
+    /// the final name and when all that had ended.
+    fn made_durable(&self, staged: &str, written: usize, before: usize) -> Result<(String, usize), String> {
+        let synced = self.synced(staged, written, before).ok_or(format!("{staged} was not synced"))?;
+        let moves = self.of(&["rename", "renameat", "renameat2", "link", "linkat"]);
+        let moved = moves.filter(|call| call.began > synced && call.ended < before).find_map(|call| {
+            let names: Vec<String> =
+                call.strings().into_iter().map(|name| String::from_utf8_lossy(&name).into_owned()).collect();
+            (names.first()? == staged).then(|| (names[1].clone(), call.ended))
+        });
+        let (name, moved) = moved.unwrap_or((staged.to_owned(), synced));
+        let folder = Path::new(&name).parent().unwrap().to_str().unwrap();
+        let folder_synced =
+            self.synced(folder, moved, before).ok_or(format!("{folder} was not synced after {name} came into it"))?;
+        Ok((name, folder_synced))
+    }
+}
+
+#[test]
+#[ignore = "needs strace and the right to trace; .ci/run runs it"]
+fn everything_is_synced_before_the_ack_leaves() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bucket = folder.path().join("bucket").to_str().unwrap().to_owned();
+    let file = elsewhere.path().join("trace");
+    let calls =
+        "openat,write,writev,pwrite64,pwritev,sendto,sendmsg,fsync,fdatasync,rename,renameat,renameat2,link,linkat";
+    let dev = dev(&bucket, "127.0.0.1:0", "127.0.0.1:0");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-yy", "-x", "-s", "1000000", "-e", &format!("trace={calls}"), "-o"]).arg(&file);
+    command.arg(dev.get_program()).args(dev.get_args());
+    let server = Server::spawn(&mut command);
+    tokio::runtime::Runtime::new().unwrap().block_on(produce(server.endpoint()));
+    assert!(server.terminate().success(), "strace passes the signal on and ends as its child ended");
+
+    let trace = Trace(parse(&fs::read_to_string(&file).unwrap()));
+    let bucket = fs::canonicalize(&bucket).unwrap().to_str().unwrap().to_owned();
+    let (data, metadata) = (format!("{bucket}/wal/"), format!("{bucket}/meta"));
+    let mut commits_seen = 0;
+    for number in 0..RECORDS {
+        let answered = trace.answered(FIRST_ID + number);
+        let bytes = payload(number);
+        let write = trace.written(&data).find(|(_, call)| contains(&call.bytes(), bytes.as_bytes()));
+        let (staged, write) = write.unwrap_or_else(|| panic!("record {number} was not written below {data}"));
+        let (object, data_durable) = trace
+            .made_durable(staged, write.ended, answered)
+            .unwrap_or_else(|missing| panic!("record {number} was acked before its data was durable: {missing}"));
+        // The commit: SlateDB's next WAL file, written after the data was durable, durable before the answer.
+        let mut commits = trace
+            .written(&metadata)
+            .filter(|(path, call)| path.contains("/wal/") && call.began > data_durable && call.ended < answered);
+        let commit = commits.find_map(|(path, call)| trace.made_durable(path, call.ended, answered).ok());
+        let (commit, _) = commit.unwrap_or_else(|| panic!("record {number} was acked before its commit was durable"));
+        println!("record {number}: {object}, then {commit}, then the ack");
+        commits_seen += 1;
+    }
+    assert_eq!(commits_seen, RECORDS);
+}

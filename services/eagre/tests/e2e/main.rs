@@ -1,0 +1,20 @@
+//! The real binary, as a user and a bad day meet it.
+//!
+//! What needs a special right or minutes is `#[ignore]`d with its reason and run by `.ci/run`.
+
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod fsync;
+#[cfg(test)]
+mod full_disk;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod stop;
+#[cfg(test)]
+mod strace;
+#[cfg(test)]
+mod support;

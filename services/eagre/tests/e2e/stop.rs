@@ -1,0 +1,70 @@
+//! Stopping: SIGTERM drains, Ctrl-C of a client flushes.
+
+use std::fs;
+
+use crate::support::{Produce, Server, acks, finish, free_port, wait_until};
+
+#[test]
+fn sigterm_drains_and_nothing_acked_is_lost() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bucket = folder.path().to_str().unwrap();
+    let grpc = format!("127.0.0.1:{}", free_port());
+    let server = Server::start_at(bucket, &grpc);
+    server.run(&["topic", "create", "t", "--partitions", "4"]);
+    let acked = elsewhere.path().join("acks");
+    let mut produce = Produce::start(&server.endpoint(), &["t", "--acks-to", acked.to_str().unwrap()]);
+    // Open streams that wait for more must not hold the drain up.
+    let mut follow = server.client(&["consume", "t", "--from", "beginning", "--format", "json", "--max", "2000"]);
+    let follow = follow.spawn().unwrap();
+    let lines: Vec<String> = (1..=2_000).map(|n| format!("line {n}")).collect();
+    lines[..1_000].iter().for_each(|line| produce.line(line));
+    wait_until("some records are acked", || !acks(&acked).is_empty());
+    let status = server.terminate();
+    assert!(status.success(), "{status}");
+    lines[1_000..].iter().for_each(|line| produce.line(line));
+    let server = Server::start_at(bucket, &grpc);
+    let output = produce.finish();
+    assert!(output.status.success(), "{output:?}");
+    let (acked, log) = (acks(&acked), server.read_all("t"));
+    assert_eq!(acked.len(), 2_000);
+    log.assert_acked(&acked, &lines);
+    assert_eq!(log.values().count(), 2_000, "a line was appended twice");
+    let followed = finish(follow, "consume");
+    assert!(followed.status.success(), "{followed:?}");
+    assert_eq!(crate::support::Log::parse(&String::from_utf8(followed.stdout).unwrap()), log);
+}
+
+#[test]
+fn an_interrupted_producer_flushes_and_says_130() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Server::start(folder.path().to_str().unwrap());
+    server.run(&["topic", "create", "t", "--partitions", "1"]);
+    let acked = elsewhere.path().join("acks");
+    let mut produce = Produce::start(&server.endpoint(), &["t", "--acks-to", acked.to_str().unwrap()]);
+    produce.line("first");
+    // The pipe stays open: the line is sent within the linger, not at the end.
+    wait_until("a slow pipe is sent", || acks(&acked) == [(0, 0, 1)]);
+    produce.line("second");
+    wait_until("the second line is acked", || acks(&acked).len() == 2);
+    produce.interrupt();
+    wait_until("the producer ends", || produce.has_ended());
+    let output = produce.finish();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert_eq!(server.run(&["consume", "t", "--from", "beginning", "--until-end"]), "first\nsecond\n");
+}
+
+#[test]
+fn a_producer_gives_up_after_its_delivery_timeout_and_says_what_is_missing() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let lines = elsewhere.path().join("lines");
+    fs::write(&lines, "a\nb\nc\n").unwrap();
+    let server = Server::start("memory://");
+    server.run(&["topic", "create", "t", "--partitions", "1"]);
+    let endpoint = server.endpoint();
+    server.kill();
+    let arguments = ["produce", "t", "--delivery-timeout", "1s", "--file", lines.to_str().unwrap()];
+    let output = finish(crate::support::client(&endpoint, &arguments).spawn().unwrap(), "eagre produce");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains('3') && said.contains("line 1"), "how many, and the first one's line: {said}");
+}
