@@ -7,7 +7,8 @@ use crate::codec::RowError;
 /// A failure to open a shard's store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Another writer opened it at the same time, or after. Look at the lease before trying again.
+    /// Another writer opened it at the same time, or the answer to a request of our own was lost. Look at the lease, then
+    /// try again.
     #[error("another writer opened the store")]
     Fenced,
     /// The bucket refuses or fails; try again.

@@ -6,7 +6,7 @@ use eagre_env::Env;
 use eagre_model::ShardId;
 use object_store::{ObjectStore, path::Path};
 use slatedb::{
-    CompactorBuilder, Db, Settings, WalReader,
+    CompactorBuilder, Db, ErrorKind, Settings, WalReader,
     admin::AdminBuilder,
     config::{CompactionWorkerOptions, CompactorOptions, GarbageCollectorDirectoryOptions, GarbageCollectorOptions},
 };
@@ -66,7 +66,12 @@ pub(crate) async fn open(
         compactor = compactor.with_runtime(background.clone());
         builder = builder.with_gc_runtime(background.clone());
     }
-    let db = builder.with_compactor_builder(compactor).build().await?;
+    let opened = builder.with_compactor_builder(compactor).build().await;
+    let db = opened.map_err(|error| match error.kind() {
+        // The first manifest exists though it did not a moment ago: another's, or our own whose answer was lost.
+        ErrorKind::Data if found.writer_epoch == 0 => OpenError::Fenced,
+        _ => OpenError::from(error),
+    })?;
     Ok((db, clock))
 }
 

@@ -105,6 +105,26 @@ async fn fenced_is_unknown_because_the_rows_may_be_durable() {
     }
 }
 
+/// Whichever answer is lost on the way: the next attempt gets in, and nothing is taken for unreadable.
+#[tokio::test(start_paused = true)]
+async fn an_open_that_loses_an_answer_is_tried_again() {
+    for is_new in [true, false] {
+        for lost in ["/manifest/", "/wal/", "/compactions/"] {
+            let bucket = TestBucket::new();
+            bucket.set(|faults| faults.refuses_attributes = true);
+            if !is_new {
+                commit(&open(&env(1), &bucket).await.unwrap(), 1, 10).await;
+            }
+            bucket.set(|faults| faults.loses_answer = Some(lost));
+            let first = open(&env(2), &bucket).await;
+            assert!(matches!(first, Ok(_) | Err(OpenError::Fenced)), "{lost} of a new store ({is_new}): {first:?}");
+            drop(first);
+            let store = open(&env(3), &bucket).await.unwrap();
+            assert_eq!(next_offset(&store, 1).await, (!is_new).then_some(10));
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_abandoned_store_is_no_obstacle() {
     let bucket = TestBucket::new();
