@@ -43,7 +43,7 @@ pub trait PageCache: Send + Sync + std::fmt::Debug {
     /// Keeps an entry; what does not fit goes. An entry above the capacity is not kept.
     fn insert(&self, key: PageKey, bytes: Bytes);
 
-    /// Forgets an entry in every tier.
+    /// Forgets an entry in every tier. One that is still on its way to a slower tier may be loaded until it has got there.
     fn remove(&self, key: &PageKey);
 
     /// Bytes in memory, overhead counted.

@@ -1,5 +1,7 @@
 //! Every store that Eagre opens keeps what Eagre relies on; stores that do not are found out.
 
+#![cfg(test)]
+
 use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;

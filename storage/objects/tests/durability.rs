@@ -1,5 +1,7 @@
 //! A write over a folder is answered when it would survive a power cut, as the system calls show.
 
+#![cfg(test)]
+
 use std::{collections::BTreeSet, path::Path, process::Command};
 
 use bytes::Bytes;

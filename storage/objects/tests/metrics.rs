@@ -1,5 +1,7 @@
 //! Every request to the bucket is counted.
 
+#![cfg(test)]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

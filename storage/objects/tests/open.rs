@@ -1,5 +1,7 @@
 //! Opening buckets: new ones, old ones, and everything that is none.
 
+#![cfg(test)]
+
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, process::CommandExt},
