@@ -28,7 +28,9 @@ impl Streams {
         let raise = |open| (open < self.max).then_some(open + 1);
         match self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise) {
             Ok(_) => Ok(StreamSlot(self.clone())),
-            Err(open) => Err(Refusal::Unavailable(format!("{open} streams are open, which are the most for one gateway"))),
+            Err(open) => {
+                Err(Refusal::Unavailable(format!("{open} streams are open, which are the most for one gateway")))
+            }
         }
     }
 

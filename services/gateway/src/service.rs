@@ -26,8 +26,8 @@ const SMALL_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// All services of the gateway.
 pub(crate) fn routes(shared: &Arc<Shared>) -> Routes {
     let bounds = MessageBounds { bytes_max: MESSAGE_BYTES_MAX, arrival_max: shared.settings.message_arrival_max };
-    let produce = ProduceServiceServer::new(produce::Produce(shared.clone()))
-        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let produce =
+        ProduceServiceServer::new(produce::Produce(shared.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let fetch = FetchServiceServer::new(fetch::Fetch(shared.clone()))
         .max_decoding_message_size(SMALL_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);

@@ -57,7 +57,11 @@ impl GatewaySettings {
             BucketKind::Remote => Duration::from_millis(100),
         };
         Self {
-            batch_limits: Limits { max_batch_bytes: 8 << 20, max_record_bytes: 1 << 20, max_decompressed_bytes: 32 << 20 },
+            batch_limits: Limits {
+                max_batch_bytes: 8 << 20,
+                max_record_bytes: 1 << 20,
+                max_decompressed_bytes: 32 << 20,
+            },
             produce_bytes_max: 96 << 20,
             requests_per_stream_max: 4_096,
             streams_max: 16_384,
@@ -85,7 +89,10 @@ impl GatewaySettings {
     pub fn validate(&self) -> Result<(), InvalidSettings> {
         let message = eagre_transport::MESSAGE_BYTES_MAX;
         let checks = [
-            (self.batch_limits.max_batch_bytes + ENVELOPE_BYTES <= message, "the largest batch does not fit into a message"),
+            (
+                self.batch_limits.max_batch_bytes + ENVELOPE_BYTES <= message,
+                "the largest batch does not fit into a message",
+            ),
             (self.produce_bytes_max >= 2 * message, "the produce budget does not hold two of the largest messages"),
             (self.produce_bytes_max <= u32::MAX as usize, "the produce budget is over 4 GiB"),
             (self.requests_per_stream_max > 0, "a stream needs a request in flight"),
@@ -94,7 +101,10 @@ impl GatewaySettings {
             (self.object_partitions_max > 0, "an object needs a partition"),
             (self.uploads_max > 0, "no upload may run"),
             (self.read_ahead_per_stream_bytes_max > 0, "a fetch stream needs a byte"),
-            (self.read_ahead_bytes_max >= self.read_ahead_per_stream_bytes_max, "one stream may read ahead more than all"),
+            (
+                self.read_ahead_bytes_max >= self.read_ahead_per_stream_bytes_max,
+                "one stream may read ahead more than all",
+            ),
             (self.read_ahead_bytes_max <= u32::MAX as usize, "the read-ahead budget is over 4 GiB"),
             (self.fetch_message_bytes > 0, "a fetch message needs a byte"),
         ];

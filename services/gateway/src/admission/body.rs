@@ -146,16 +146,12 @@ impl HttpBody for AdmittedBody {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         loop {
-            if !this.held.is_empty() || this.prefix.len() == PREFIX_BYTES {
-                if let Some(given) = ready!(this.poll_held(cx)) {
-                    return Poll::Ready(Some(given.map(Frame::data)));
-                }
+            let waits = !this.held.is_empty() || this.prefix.len() == PREFIX_BYTES;
+            if waits && let Some(given) = ready!(this.poll_held(cx)) {
+                return Poll::Ready(Some(given.map(Frame::data)));
             }
             match Pin::new(&mut this.inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
@@ -181,5 +177,141 @@ impl HttpBody for AdmittedBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, time::Duration};
+
+    use http_body_util::BodyExt;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A body whose frames a test sends.
+    struct Frames(mpsc::Receiver<Bytes>);
+
+    impl HttpBody for Frames {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            self.0.poll_recv(cx).map(|frame| frame.map(|data| Ok(Frame::data(data))))
+        }
+    }
+
+    fn message(length: usize) -> Vec<u8> {
+        let prefix = u32::try_from(length).unwrap().to_be_bytes();
+        [&[0], &prefix[..], &vec![7; length]].concat()
+    }
+
+    fn admitted(budget: &ByteBudget) -> (mpsc::Sender<Bytes>, AdmittedBody, Grants) {
+        let (frames, received) = mpsc::channel(16);
+        let grants = Grants::default();
+        let bounds = MessageBounds { bytes_max: 1_000, arrival_max: Duration::from_secs(30) };
+        let body = AdmittedBody::new(Body::new(Frames(received)), budget.clone(), grants.clone(), bounds);
+        (frames, body, grants)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_pass_unchanged_however_they_are_framed() {
+        let lengths = [0, 1, 100, 0, 999, 5, 4];
+        let sent: Vec<u8> = lengths.iter().flat_map(|&length| message(length)).collect();
+        for frame_bytes in [1, 2, 3, 4, 5, 6, 7, 100, 1_004, 10_000] {
+            let budget = ByteBudget::new(100_000);
+            let (frames, mut body, grants) = admitted(&budget);
+            let mut pending: VecDeque<Bytes> = sent.chunks(frame_bytes).map(Bytes::copy_from_slice).collect();
+            tokio::spawn(async move {
+                while let Some(frame) = pending.pop_front() {
+                    frames.send(frame).await.unwrap();
+                }
+            });
+            let mut got = Vec::new();
+            while let Some(frame) = body.frame().await {
+                got.extend_from_slice(&frame.unwrap().into_data().unwrap());
+            }
+            assert_eq!(got, sent, "frames of {frame_bytes}");
+            let charged: usize = lengths.iter().map(|length| length + OVERHEAD_BYTES).sum();
+            assert_eq!(budget.used_bytes(), charged);
+            for _ in lengths {
+                drop(grants.take().unwrap());
+            }
+            assert!(grants.take().is_none());
+            assert_eq!(budget.used_bytes(), 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_waits_for_its_grant_and_those_before_it_do_not() {
+        let budget = ByteBudget::new(1_000 + 2 * OVERHEAD_BYTES);
+        let (frames, mut body, grants) = admitted(&budget);
+        frames.send([message(600), message(600)].concat().into()).await.unwrap();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first, message(600));
+        assert!(tokio::time::timeout(Duration::from_secs(100), body.frame()).await.is_err(), "the budget is spent");
+        drop(grants.take());
+        let second = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(second, message(600));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_are_served_in_turns() {
+        let budget = ByteBudget::new(500 + OVERHEAD_BYTES);
+        let mut streams: Vec<_> = (0..3).map(|_| admitted(&budget)).collect();
+        for (frames, _, _) in &streams {
+            for _ in 0..3 {
+                frames.send(message(500).into()).await.unwrap();
+            }
+        }
+        let mut served = Vec::new();
+        while served.len() < 9 {
+            for (index, (_, body, grants)) in streams.iter_mut().enumerate() {
+                let turn = tokio::time::timeout(Duration::from_millis(1), body.frame());
+                if turn.await.is_ok() {
+                    served.push(index);
+                    drop(grants.take().unwrap());
+                }
+            }
+        }
+        assert_eq!(served, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_over_the_limit_is_refused_by_its_prefix() {
+        let budget = ByteBudget::new(10_000);
+        let (frames, mut body, _) = admitted(&budget);
+        frames.send(Bytes::copy_from_slice(&message(1_001)[..5])).await.unwrap();
+        let status = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_does_not_arrive_gives_its_grant_back() {
+        let budget = ByteBudget::new(10_000);
+        let (frames, mut body, grants) = admitted(&budget);
+        for byte in &message(100)[..50] {
+            frames.send(Bytes::copy_from_slice(&[*byte])).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            if let Ok(frame) = tokio::time::timeout(Duration::from_millis(1), body.frame()).await {
+                frame.unwrap().unwrap();
+            }
+        }
+        let status = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+        drop((body, grants));
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_stream_is_never_late() {
+        let budget = ByteBudget::new(10_000);
+        let (frames, mut body, _) = admitted(&budget);
+        frames.send(message(10).into()).await.unwrap();
+        body.frame().await.unwrap().unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(3_600), body.frame()).await.is_err());
+        frames.send(message(10).into()).await.unwrap();
+        body.frame().await.unwrap().unwrap();
     }
 }

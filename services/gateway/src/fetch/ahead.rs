@@ -80,7 +80,8 @@ impl ReadAhead {
 
     async fn read(&self, run: &Run) -> Result<Bytes, ReadError> {
         let most = u32::try_from(self.bytes_max).unwrap_or(u32::MAX);
-        let _reading = self.reading.acquire_many(run.length_bytes.min(most)).await.expect("the semaphore is never closed");
+        let _reading =
+            self.reading.acquire_many(run.length_bytes.min(most)).await.expect("the semaphore is never closed");
         self.reader.read(run).await
     }
 

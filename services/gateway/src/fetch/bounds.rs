@@ -14,7 +14,8 @@ use super::tails::Tails;
 /// Partitions of one call.
 const PARTITIONS_PER_CALL: usize = 10_000;
 
-type Answer = Result<Arc<BTreeMap<TopicPartition, Option<PartitionBounds>>>, SequencerError>;
+type Asked = BTreeMap<TopicPartition, Option<PartitionBounds>>;
+type Answer = Result<Arc<Asked>, SequencerError>;
 
 /// Asks for bounds. A call begins only when the one before has ended, and carries everything that was asked for
 /// meanwhile: so an answer is never older than its question.
@@ -27,7 +28,7 @@ pub(crate) struct Bounds {
 #[derive(Default)]
 struct State {
     running: bool,
-    partitions: BTreeMap<TopicPartition, Option<PartitionBounds>>,
+    partitions: Asked,
     waiting: Vec<oneshot::Sender<Answer>>,
 }
 
@@ -66,7 +67,7 @@ impl Bounds {
         }
     }
 
-    fn next(&self) -> Option<(BTreeMap<TopicPartition, Option<PartitionBounds>>, Vec<oneshot::Sender<Answer>>)> {
+    fn next(&self) -> Option<(Asked, Vec<oneshot::Sender<Answer>>)> {
         let mut state = self.state();
         if state.waiting.is_empty() {
             state.running = false;
@@ -75,7 +76,7 @@ impl Bounds {
         Some((std::mem::take(&mut state.partitions), std::mem::take(&mut state.waiting)))
     }
 
-    async fn call(&self, mut asked: BTreeMap<TopicPartition, Option<PartitionBounds>>) -> Answer {
+    async fn call(&self, mut asked: Asked) -> Answer {
         let partitions: Vec<TopicPartition> = asked.keys().copied().collect();
         for part in partitions.chunks(PARTITIONS_PER_CALL) {
             let answers = self.sequencer.bounds(part).await?;

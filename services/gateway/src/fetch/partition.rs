@@ -197,11 +197,12 @@ impl PartitionReader {
         let bytes_max = self.shared.fetch_message_bytes();
         let limits = &self.shared.settings.batch_limits;
         let taken = match self.manner.encoding {
-            FetchEncoding::Batches => take_batches(&bytes, &mut cursor, self.next_offset, bytes_max)
-                .map(|taken| taken.map(|(batches, next)| {
+            FetchEncoding::Batches => take_batches(&bytes, &mut cursor, self.next_offset, bytes_max).map(|taken| {
+                taken.map(|(batches, next)| {
                     response.batches = batches;
                     next
-                })),
+                })
+            }),
             FetchEncoding::Records | FetchEncoding::Unspecified => {
                 take_records(&bytes, &mut cursor, self.next_offset, bytes_max, limits).map(|taken| {
                     taken.map(|(records, next)| {

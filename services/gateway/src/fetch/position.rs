@@ -34,10 +34,7 @@ pub(crate) struct Resolved {
 }
 
 /// Resolves positions. The bounds are asked for in one call, after the request came in: so they are linearizable.
-pub(crate) async fn resolve(
-    shared: &Arc<Shared>,
-    partitions: Vec<FetchPartition>,
-) -> Result<Vec<Resolved>, Refusal> {
+pub(crate) async fn resolve(shared: &Arc<Shared>, partitions: Vec<FetchPartition>) -> Result<Vec<Resolved>, Refusal> {
     let most = shared.settings.fetch_partitions_max;
     if partitions.len() > most {
         let text = format!("{} partitions are asked for, {most} are the most; use several calls", partitions.len());
@@ -85,7 +82,10 @@ async fn search(shared: &Arc<Shared>, wanted: Wanted, bounds: Option<PartitionBo
             return Err(Refusal::OffsetOutOfRange { offset, log_start_offset: start, high_watermark: end });
         }
         Position::Last(records) => {
-            resolved.offset = i64::try_from(records).ok().and_then(|records| end.checked_sub(records)).map_or(start, |o| o.max(start));
+            resolved.offset = i64::try_from(records)
+                .ok()
+                .and_then(|records| end.checked_sub(records))
+                .map_or(start, |o| o.max(start));
         }
         Position::TimestampMs(timestamp_ms) => {
             if let Some((offset, timestamp_ms)) = first_at(shared, partition, timestamp_ms).await? {

@@ -9,10 +9,7 @@ use std::{
 use eagre_env::{Env, HashMap};
 use eagre_model::{Run, TopicNumber, TopicPartition};
 use eagre_sequencer_api::{PartitionBounds, Sequencer, Tail, TailUpdate};
-use tokio::{
-    sync::watch,
-    time::sleep,
-};
+use tokio::{sync::watch, time::sleep};
 
 use crate::directory::TopicDirectory;
 
@@ -197,5 +194,102 @@ impl State {
             // While somebody watches, the entry must stay theirs.
             entry.watchers.is_some()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eagre_model::{ObjectId, UploadEpoch};
+
+    use super::*;
+
+    const P: TopicPartition = TopicPartition { topic: TopicNumber(1), partition: 0 };
+
+    fn run(base_offset: i64, last_offset: i64) -> Run {
+        Run {
+            base_offset,
+            last_offset,
+            object: ObjectId { epoch: UploadEpoch(0), incarnation: 1, number: base_offset.unsigned_abs() },
+            position_bytes: 0,
+            length_bytes: 1,
+            batches: 1,
+            crc32c: 0,
+            prefix_max_timestamp_ms: 0,
+        }
+    }
+
+    fn tail(high_watermark: i64, runs: &[Run]) -> Tail {
+        Tail { partition: P, log_start_offset: 0, high_watermark, runs: runs.to_vec() }
+    }
+
+    fn update(number: u64, tails: Vec<Tail>) -> TailUpdate {
+        TailUpdate { number, tails, deleted_topics: Vec::new() }
+    }
+
+    fn bases(tails: &Tails, offset: i64) -> Vec<i64> {
+        tails.recent(P, offset, 100).iter().map(|run| run.base_offset).collect()
+    }
+
+    #[test]
+    fn what_was_shown_is_never_lowered() {
+        let tails = Tails::new(100);
+        let watch = tails.watch(P);
+        let end = || watch.borrow().high_watermark;
+        tails.apply(&update(0, vec![tail(5, &[])]));
+        assert_eq!(end(), 5);
+        let stated = PartitionBounds { log_start_offset: 0, high_watermark: 9, size_bytes: 0 };
+        assert_eq!(tails.observe(P, &stated).high_watermark, 9);
+        tails.apply(&update(1, vec![tail(7, &[run(5, 6)])]));
+        assert_eq!(end(), 9, "a push that lags");
+        tails.apply(&update(0, vec![tail(3, &[])]));
+        assert_eq!(end(), 9, "a snapshot of an old sequencer");
+        let stated = PartitionBounds { log_start_offset: 0, high_watermark: 4, size_bytes: 0 };
+        assert_eq!(tails.observe(P, &stated).high_watermark, 9);
+    }
+
+    #[test]
+    fn recent_runs_have_no_gap() {
+        let tails = Tails::new(100);
+        tails.apply(&update(0, vec![tail(5, &[])]));
+        assert!(bases(&tails, 4).is_empty());
+        tails.apply(&update(1, vec![tail(8, &[run(5, 6), run(7, 7)])]));
+        assert_eq!(bases(&tails, 5), [5, 7]);
+        assert_eq!(bases(&tails, 6), [5, 7]);
+        assert_eq!(bases(&tails, 7), [7]);
+        assert!(bases(&tails, 8).is_empty());
+        assert!(bases(&tails, 4).is_empty(), "older ones are in the index");
+        // A new subscription missed 8 and 9.
+        tails.apply(&update(0, vec![tail(10, &[])]));
+        tails.apply(&update(1, vec![tail(12, &[run(10, 11)])]));
+        assert!(bases(&tails, 7).is_empty());
+        assert_eq!(bases(&tails, 11), [10]);
+    }
+
+    #[test]
+    fn recent_runs_are_bounded() {
+        let tails = Tails::new(3);
+        for number in 0..10 {
+            tails.apply(&update(1, vec![tail(number + 1, &[run(number, number)])]));
+        }
+        assert_eq!(bases(&tails, 7), [7, 8, 9]);
+        assert!(bases(&tails, 6).is_empty());
+    }
+
+    #[test]
+    fn partitions_that_vanish_are_doubted_until_the_sequencer_states_bounds() {
+        let tails = Tails::new(100);
+        tails.apply(&update(0, vec![tail(5, &[])]));
+        let watch = tails.watch(P);
+        let deleted = TailUpdate { number: 1, tails: Vec::new(), deleted_topics: vec![P.topic] };
+        tails.apply(&deleted);
+        assert!(watch.borrow().doubtful);
+        let stated = PartitionBounds { log_start_offset: 0, high_watermark: 6, size_bytes: 0 };
+        tails.observe(P, &stated);
+        assert_eq!(*watch.borrow(), TailView { log_start_offset: 0, high_watermark: 6, doubtful: false });
+        tails.apply(&update(0, Vec::new()));
+        assert!(watch.borrow().doubtful);
+        drop(watch);
+        tails.apply(&update(0, Vec::new()));
+        assert!(tails.state().partitions.is_empty(), "nobody watches what is gone");
     }
 }

@@ -48,7 +48,10 @@ pub(super) struct Committer {
 enum Link {
     Open(CommitStream),
     /// To be opened at that time.
-    Down { until: Instant, pause: Duration },
+    Down {
+        until: Instant,
+        pause: Duration,
+    },
 }
 
 impl Committer {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use eagre_model::{
     TopicPartition, TopicRecord,
-    batch::{Compression, Limited, Limits, BatchError, ValidBatch, validate},
+    batch::{BatchError, Compression, Limited, Limits, ValidBatch, validate},
     records::{BatchBuilder, ProducerFields},
 };
 use eagre_proto::v1::{ProducerSequence, Record, produce_request::Payload};

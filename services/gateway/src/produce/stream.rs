@@ -10,11 +10,7 @@ use eagre_env::HashMap;
 use eagre_model::TopicRecord;
 use eagre_proto::v1::{ProduceRequest, ProduceStreamRequest, ProduceStreamResponse};
 use eagre_sequencer_api::TopicError;
-use futures::{
-    FutureExt, Stream, StreamExt,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
@@ -200,9 +196,7 @@ impl Stream for ProduceAnswers {
                 this.open -= 1;
                 Poll::Ready(Some(Ok(answer)))
             }
-            Poll::Pending if this.requests.is_none() && this.open == 0 => {
-                Poll::Ready(this.end.take().map(Err))
-            }
+            Poll::Pending if this.requests.is_none() && this.open == 0 => Poll::Ready(this.end.take().map(Err)),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }

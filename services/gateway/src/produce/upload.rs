@@ -74,7 +74,10 @@ impl Uploader {
             let error = match attempt {
                 Ok(Ok(())) => break,
                 Ok(Err(error)) => error.into(),
-                Err(_) => PutTrouble::Passing(format!("no answer to the upload within {:?}", self.settings.upload_attempt_max)),
+                Err(_) => PutTrouble::Passing(format!(
+                    "no answer to the upload within {:?}",
+                    self.settings.upload_attempt_max
+                )),
             };
             let text = match error {
                 PutTrouble::Lasting(text) => return Err(UploadFailure(text)),

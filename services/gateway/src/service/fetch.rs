@@ -29,7 +29,9 @@ impl FetchService for Fetch {
         let stops = match request.end() {
             FetchEnd::Follow => false,
             FetchEnd::Stop => true,
-            FetchEnd::Unspecified => return Err(invalid("say what to do at the end: FETCH_END_FOLLOW or FETCH_END_STOP")),
+            FetchEnd::Unspecified => {
+                return Err(invalid("say what to do at the end: FETCH_END_FOLLOW or FETCH_END_STOP"));
+            }
         };
         let encoding = match request.encoding() {
             encoding @ (FetchEncoding::Records | FetchEncoding::Batches) => encoding,

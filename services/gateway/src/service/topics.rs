@@ -20,7 +20,10 @@ pub(super) struct Topics(pub Arc<Shared>);
 
 #[async_trait]
 impl TopicService for Topics {
-    async fn create_topic(&self, request: Request<CreateTopicRequest>) -> Result<Response<CreateTopicResponse>, Status> {
+    async fn create_topic(
+        &self,
+        request: Request<CreateTopicRequest>,
+    ) -> Result<Response<CreateTopicResponse>, Status> {
         self.0.check_open().map_err(refuse)?;
         let CreateTopicRequest { name, partitions } = request.into_inner();
         let created = self.0.sequencer.create_topic(&name, partitions).await;
@@ -61,16 +64,22 @@ impl TopicService for Topics {
             0 => PAGE_TOPICS_MAX,
             size => size.min(PAGE_TOPICS_MAX),
         };
-        // One more than asked for tells whether the page is the last one.
-        let found = self.0.sequencer.topics(&page_token, max + 1).await;
-        let mut records = found.map_err(|error| refuse(Refusal::of_read(error)))?;
-        let more = records.len() > max;
-        records.truncate(max);
-        let next_page_token = records.last().filter(|_| more).map(|last| last.name.clone()).unwrap_or_default();
+        let found = self.0.sequencer.topics(&page_token, max).await;
+        let records = found.map_err(|error| refuse(Refusal::of_read(error)))?;
+        let mut next_page_token = String::new();
+        if let Some(last) = records.last().filter(|_| records.len() >= max) {
+            let more = self.0.sequencer.topics(&last.name, 1).await;
+            if !more.map_err(|error| refuse(Refusal::of_read(error)))?.is_empty() {
+                next_page_token.clone_from(&last.name);
+            }
+        }
         Ok(Response::new(ListTopicsResponse { topics: records.iter().map(topic).collect(), next_page_token }))
     }
 
-    async fn delete_topic(&self, request: Request<DeleteTopicRequest>) -> Result<Response<DeleteTopicResponse>, Status> {
+    async fn delete_topic(
+        &self,
+        request: Request<DeleteTopicRequest>,
+    ) -> Result<Response<DeleteTopicResponse>, Status> {
         self.0.check_open().map_err(refuse)?;
         let name = request.into_inner().name;
         let deleted = self.0.sequencer.delete_topic(&name).await;

@@ -1,0 +1,47 @@
+use eagre_proto::v1::*;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::world::World;
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_lives_and_dies() {
+    let world = World::new().await;
+    let mut topics = world.topics();
+    let created = topics.create_topic(CreateTopicRequest { name: "fixed".into(), partitions: Some(3) }).await.unwrap();
+    let topic = created.into_inner().topic.unwrap();
+    assert_eq!((topic.placement(), topic.partitions.len()), (Placement::Kafka, 3));
+    assert_eq!(topic.partitions[2], TopicPartition { partition: 2, residue_class: None });
+    let created = topics.create_topic(CreateTopicRequest { name: "elastic".into(), partitions: None }).await.unwrap();
+    let topic = created.into_inner().topic.unwrap();
+    let class = Some(ResidueClass { remainder: 3, modulus: 4 });
+    assert_eq!(topic.partitions[3], TopicPartition { partition: 3, residue_class: class });
+    world.append("fixed", 1, &["a", "b"]).await;
+    let described = topics.describe_topic(DescribeTopicRequest { name: "fixed".into() }).await.unwrap().into_inner();
+    let ends: Vec<_> = described.bounds.iter().map(|bounds| bounds.high_watermark).collect();
+    assert_eq!(ends, [0, 2, 0]);
+    topics.delete_topic(DeleteTopicRequest { name: "fixed".into() }).await.unwrap();
+    let gone = topics.describe_topic(DescribeTopicRequest { name: "fixed".into() }).await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
+    assert_eq!(gone.get_details_error_info().unwrap().reason, "UNKNOWN_TOPIC");
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_come_in_pages() {
+    let world = World::new().await;
+    for name in ["d", "b", "a", "c"] {
+        world.topic(name, 1).await;
+    }
+    let mut pages = Vec::new();
+    let mut token = String::new();
+    loop {
+        let request = ListTopicsRequest { page_size: 2, page_token: token };
+        let page = world.topics().list_topics(request).await.unwrap().into_inner();
+        pages.push(page.topics.iter().map(|topic| topic.name.clone()).collect::<Vec<_>>());
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pages, [["a", "b"], ["c", "d"]]);
+}
