@@ -6,9 +6,13 @@
 
 mod check;
 mod commit;
+pub mod conformance;
 mod error;
 mod index;
 mod ping;
+pub mod remote;
+pub mod server;
+mod wire;
 
 pub use check::RequestFault;
 pub use commit::{
