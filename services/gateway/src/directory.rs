@@ -52,13 +52,10 @@ impl TopicDirectory {
         self.state().known.get(name).map(|known| known.record.clone())
     }
 
-    /// The record of a live topic. Everybody who waits for one name shares one call.
-    pub async fn topic(&self, name: &str) -> Result<Arc<TopicRecord>, TopicError> {
-        if let Some(known) = self.known(name) {
-            return Ok(known);
-        }
+    /// Asks for the record of a live topic. Everybody who waits for one name shares one call.
+    pub async fn lookup(&self, name: &str) -> Result<Arc<TopicRecord>, TopicError> {
         loop {
-            let (lookup, joined) = self.lookup(name);
+            let (lookup, joined) = self.call(name);
             let found = lookup.clone().await;
             self.finish(name, &lookup, &found);
             // A call that began before ours may have missed a topic that has been created since.
@@ -113,7 +110,7 @@ impl TopicDirectory {
     }
 
     /// The call for this name, and whether somebody else had begun it.
-    fn lookup(&self, name: &str) -> (Lookup, bool) {
+    fn call(&self, name: &str) -> (Lookup, bool) {
         let mut state = self.state();
         if let Some(pending) = state.pending.get(name) {
             return (pending.clone(), true);
@@ -140,5 +137,144 @@ impl TopicDirectory {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use eagre_model::{Placement, ProducerId, Run, TopicPartition};
+    use eagre_sequencer_api::{CommitStream, CreateTopicError, Joined, PartitionBounds, SequencerError, TailUpdates};
+    use tokio::sync::{Semaphore, watch};
+
+    use super::*;
+
+    fn record(name: &str, number: u64) -> TopicRecord {
+        TopicRecord {
+            number: TopicNumber(number),
+            name: name.to_owned(),
+            id: 0,
+            created_at_ms: 0,
+            placement: Placement::Fixed { partitions: 1 },
+            partition_map_version: 0,
+        }
+    }
+
+    /// Answers a lookup with what it knew when the lookup came, once it is let go.
+    struct Lookups {
+        present: watch::Sender<Option<TopicRecord>>,
+        go: Semaphore,
+        calls: watch::Sender<usize>,
+    }
+
+    impl Lookups {
+        fn directory(present: Option<TopicRecord>) -> (Arc<Self>, Arc<TopicDirectory>) {
+            let go = Semaphore::new(0);
+            let lookups = Arc::new(Self { present: watch::channel(present).0, go, calls: watch::channel(0).0 });
+            (lookups.clone(), Arc::new(TopicDirectory::new(lookups, 2)))
+        }
+
+        async fn called(&self, times: usize) {
+            self.calls.subscribe().wait_for(|calls| *calls == times).await.unwrap();
+        }
+    }
+
+    #[async_trait]
+    impl Sequencer for Lookups {
+        async fn topic(&self, _name: &str) -> Result<TopicRecord, TopicError> {
+            let present = self.present.borrow().clone();
+            self.calls.send_modify(|calls| *calls += 1);
+            self.go.acquire().await.unwrap().forget();
+            present.ok_or(TopicError::UnknownTopic)
+        }
+        async fn join(&self) -> Result<Joined, SequencerError> {
+            unreachable!()
+        }
+        async fn open_commits(&self, _: u64) -> Result<CommitStream, SequencerError> {
+            unreachable!()
+        }
+        async fn subscribe(&self) -> Result<TailUpdates, SequencerError> {
+            unreachable!()
+        }
+        async fn bounds(&self, _: &[TopicPartition]) -> Result<Vec<Option<PartitionBounds>>, SequencerError> {
+            unreachable!()
+        }
+        async fn read_index(&self, _: TopicPartition, _: i64, _: usize) -> Result<Vec<Run>, SequencerError> {
+            unreachable!()
+        }
+        async fn find_by_time(&self, _: TopicPartition, _: i64) -> Result<Option<Run>, SequencerError> {
+            unreachable!()
+        }
+        async fn create_topic(&self, _: &str, _: Option<u32>) -> Result<TopicRecord, CreateTopicError> {
+            unreachable!()
+        }
+        async fn delete_topic(&self, _: &str) -> Result<(), TopicError> {
+            unreachable!()
+        }
+        async fn topics(&self, _: &str, _: usize) -> Result<Vec<TopicRecord>, SequencerError> {
+            unreachable!()
+        }
+        async fn init_producer(&self) -> Result<ProducerId, SequencerError> {
+            unreachable!()
+        }
+    }
+
+    fn ask(directory: &Arc<TopicDirectory>) -> tokio::task::JoinHandle<Result<Arc<TopicRecord>, TopicError>> {
+        let directory = directory.clone();
+        tokio::spawn(async move { directory.lookup("t").await })
+    }
+
+    #[tokio::test]
+    async fn lookups_of_one_name_share_a_call() {
+        let (lookups, directory) = Lookups::directory(Some(record("t", 1)));
+        let asked = [ask(&directory), ask(&directory), ask(&directory)];
+        lookups.called(1).await;
+        lookups.go.add_permits(1);
+        for answer in asked {
+            assert_eq!(answer.await.unwrap().unwrap().number, TopicNumber(1));
+        }
+        assert_eq!(*lookups.calls.borrow(), 1);
+        assert!(directory.known("t").is_some());
+    }
+
+    #[tokio::test]
+    async fn a_topic_made_during_a_lookup_is_not_missed_by_those_who_come_after() {
+        let (lookups, directory) = Lookups::directory(None);
+        let early = ask(&directory);
+        lookups.called(1).await;
+        lookups.present.send_replace(Some(record("t", 1)));
+        let late = ask(&directory);
+        tokio::task::yield_now().await;
+        lookups.go.add_permits(1);
+        assert_eq!(early.await.unwrap(), Err(TopicError::UnknownTopic));
+        lookups.called(2).await;
+        lookups.go.add_permits(1);
+        assert!(late.await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_topic_deleted_during_a_lookup_is_not_remembered() {
+        let (lookups, directory) = Lookups::directory(Some(record("t", 1)));
+        let asked = ask(&directory);
+        lookups.called(1).await;
+        directory.forget_deleted(&[TopicNumber(1)]);
+        lookups.go.add_permits(1);
+        asked.await.unwrap().unwrap();
+        assert!(directory.known("t").is_none());
+    }
+
+    #[test]
+    fn the_oldest_make_room() {
+        let (_, directory) = Lookups::directory(None);
+        for (name, number) in [("a", 1), ("b", 2), ("a", 1), ("c", 3)] {
+            directory.remember(Arc::new(record(name, number)));
+        }
+        let known = ["a", "b", "c"].map(|name| directory.known(name).is_some());
+        assert_eq!(known, [true, false, true]);
+        directory.forget(TopicNumber(1));
+        assert!(directory.known("a").is_none());
+        directory.forget(TopicNumber(2));
+        let state = directory.state();
+        assert_eq!((state.known.len(), state.names.len()), (1, 1));
     }
 }

@@ -17,6 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use eagre_env::Env;
 use eagre_log::RunReader;
+use eagre_model::{TopicPartition, TopicRecord};
 use eagre_objects::Bucket;
 use eagre_sequencer_api::Sequencer;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -28,7 +29,8 @@ use admission::ByteBudget;
 use directory::TopicDirectory;
 use fetch::{ahead::ReadAhead, bounds::Bounds, tails::Tails};
 use limits::Streams;
-use produce::{Pipeline, Uploader};
+use produce::{Pipeline, Uploader, edge};
+use refusal::Refusal;
 
 /// A running gateway. It stops when it is dropped; [`Gateway::drain`] lets it end well.
 pub struct Gateway {
@@ -117,7 +119,7 @@ impl Gateway {
     /// answered within the given time; the rest is told that its outcome is unknown.
     pub async fn drain(&self, within: Duration) -> bool {
         self.shared.draining.cancel();
-        tokio::time::timeout(within, self.shared.pipeline.drain()).await.is_ok()
+        self.shared.pipeline.drain(within).await
     }
 
     /// Brings the gauges up to date; to be called before metrics are read.
@@ -129,11 +131,24 @@ impl Gateway {
 
 impl Shared {
     /// Refuses what comes in once the gateway is going away.
-    fn check_open(&self) -> Result<(), refusal::Refusal> {
+    fn check_open(&self) -> Result<(), Refusal> {
         if self.draining.is_cancelled() {
-            return Err(refusal::Refusal::Unavailable("this gateway is going away; connect to another one".into()));
+            return Err(Refusal::Unavailable("this gateway is going away; connect to another one".into()));
         }
         Ok(())
+    }
+
+    /// The partition that a request names. What is remembered of the topic may be out of date, so that only what the
+    /// sequencer says is a reason to refuse.
+    async fn locate(&self, name: &str, partition: Option<u32>) -> Result<(Arc<TopicRecord>, TopicPartition), Refusal> {
+        if let Some(topic) = self.directory.known(name)
+            && let Ok(partition) = edge::place(&topic, partition)
+        {
+            return Ok((topic, partition));
+        }
+        let topic = self.directory.lookup(name).await.map_err(|error| Refusal::of_lookup(error, name))?;
+        let partition = edge::place(&topic, partition)?;
+        Ok((topic, partition))
     }
 
     /// Bytes of one fetch message: a message is what a client that takes none pins, so the more streams, the smaller.

@@ -40,6 +40,14 @@ pub(crate) async fn resolve(shared: &Arc<Shared>, partitions: Vec<FetchPartition
         let text = format!("{} partitions are asked for, {most} are the most; use several calls", partitions.len());
         return Err(Refusal::InvalidArgument(text));
     }
+    match attempt(shared, &partitions).await {
+        // What was remembered of a topic was out of date, and is forgotten now.
+        Err(Refusal::TopicGone { .. }) => attempt(shared, &partitions).await,
+        other => other,
+    }
+}
+
+async fn attempt(shared: &Arc<Shared>, partitions: &[FetchPartition]) -> Result<Vec<Resolved>, Refusal> {
     let mut wanted = Vec::with_capacity(partitions.len());
     for partition in partitions {
         wanted.push(want(shared, partition).await?);
@@ -50,12 +58,10 @@ pub(crate) async fn resolve(shared: &Arc<Shared>, partitions: Vec<FetchPartition
     stream::iter(searches).buffered(SEARCHES_AT_ONCE).try_collect().await
 }
 
-async fn want(shared: &Arc<Shared>, asked: FetchPartition) -> Result<Wanted, Refusal> {
-    let position = asked.position.and_then(|position| position.position);
+async fn want(shared: &Arc<Shared>, asked: &FetchPartition) -> Result<Wanted, Refusal> {
+    let position = asked.position.as_ref().and_then(|position| position.position.clone());
     let position = position.ok_or_else(|| Refusal::InvalidArgument("the position is missing".into()))?;
-    let found = shared.directory.topic(&asked.topic).await;
-    let topic = found.map_err(|error| Refusal::of_lookup(error, &asked.topic))?;
-    let partition = crate::produce::edge::place(&topic, Some(asked.partition))?;
+    let (topic, partition) = shared.locate(&asked.topic, Some(asked.partition)).await?;
     Ok(Wanted { topic, partition, position })
 }
 

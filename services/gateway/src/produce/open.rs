@@ -133,6 +133,14 @@ impl OpenObjects {
         taken
     }
 
+    /// Takes everything.
+    pub fn take_all(&self) -> Vec<OpenObject> {
+        let mut state = self.state();
+        let mut taken: Vec<_> = state.full.drain(..).map(|(object, _)| object).collect();
+        taken.push(std::mem::take(&mut state.open));
+        taken
+    }
+
     /// Waits until something was added since the last call.
     pub async fn changed(&self) {
         self.changed.notified().await;

@@ -9,7 +9,7 @@ use eagre_sequencer_api::{Joined, Sequencer};
 use tokio::{
     select,
     sync::{Semaphore, mpsc, watch},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -55,15 +55,21 @@ impl Pipeline {
         self.joined.clone()
     }
 
-    /// Takes no more and returns when everything is answered. Dropping the future answers the rest: unknown.
-    pub async fn drain(&self) {
+    /// Takes no more and returns when everything is answered; returns whether it was within the given time. The rest is
+    /// told then what is known of it.
+    pub async fn drain(&self, within: Duration) -> bool {
         self.open.drain();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "the produce pipeline ended abnormally");
+        let Some(task) = task else { return true };
+        let ended = timeout(within, task).await;
+        let answered = matches!(ended, Ok(Ok(())));
+        if !answered {
+            tracing::warn!(?within, ?ended, "requests are left unanswered at the end");
+            for object in self.open.take_all() {
+                refuse(object, "this gateway is going away");
+            }
         }
+        answered
     }
 }
 
@@ -98,7 +104,7 @@ async fn join(open: &OpenObjects, uploader: &Uploader, sequencer: &dyn Sequencer
         };
         tracing::warn!(%error, "cannot join, trying again");
         let limit = Instant::now().checked_sub(uploader.settings.answer_after_max);
-        for object in limit.into_iter().flat_map(|limit| open.take_older(limit)) {
+        for object in limit.map(|limit| open.take_older(limit)).unwrap_or_default() {
             refuse(object, &error.to_string());
         }
         if open.is_drained() {

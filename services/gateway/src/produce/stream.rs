@@ -7,7 +7,7 @@ use std::{
 };
 
 use eagre_env::HashMap;
-use eagre_model::TopicRecord;
+use eagre_model::{TopicPartition, TopicRecord};
 use eagre_proto::v1::{ProduceRequest, ProduceStreamRequest, ProduceStreamResponse};
 use eagre_sequencer_api::TopicError;
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -94,13 +94,18 @@ impl ProduceAnswers {
         if let Some(waiting) = self.parked.get_mut(&parked.request.topic) {
             return waiting.push(parked);
         }
-        match self.shared.directory.known(&parked.request.topic) {
-            Some(topic) => self.submit(parked, &topic),
+        let known = self.shared.directory.known(&parked.request.topic);
+        let placed = known.and_then(|topic| {
+            let partition = edge::place(&topic, parked.request.partition).ok()?;
+            Some((topic, partition))
+        });
+        match placed {
+            Some((topic, partition)) => self.submit(parked, &topic, partition),
             None => {
                 let (shared, name) = (self.shared.clone(), parked.request.topic.clone());
                 self.parked.insert(name.clone(), vec![parked]);
                 let lookup = async move {
-                    let found = shared.directory.topic(&name).await;
+                    let found = shared.directory.lookup(&name).await;
                     (name, found)
                 };
                 self.lookups.push(lookup.boxed());
@@ -110,25 +115,19 @@ impl ProduceAnswers {
 
     fn looked_up(&mut self, name: &str, found: Result<Arc<TopicRecord>, TopicError>) {
         for parked in self.parked.remove(name).unwrap_or_default() {
-            match &found {
-                Ok(topic) => self.submit(parked, topic),
-                Err(error) => {
-                    let refusal = Refusal::of_lookup(error.clone(), name);
-                    self.lanes.answer_now(parked.request_id, Err(refusal));
-                }
+            let placed = match &found {
+                Ok(topic) => edge::place(topic, parked.request.partition).map(|partition| (topic, partition)),
+                Err(error) => Err(Refusal::of_lookup(error.clone(), name)),
+            };
+            match placed {
+                Ok((topic, partition)) => self.submit(parked, topic, partition),
+                Err(refusal) => self.lanes.answer_now(parked.request_id, Err(refusal)),
             }
         }
     }
 
-    fn submit(&mut self, parked: Parked, topic: &Arc<TopicRecord>) {
+    fn submit(&mut self, parked: Parked, topic: &Arc<TopicRecord>, partition: TopicPartition) {
         let Parked { request_id, request, grant } = parked;
-        let partition = match edge::place(topic, request.partition) {
-            Ok(partition) => partition,
-            Err(refusal) => {
-                // The topic may have been made anew with more partitions.
-                return self.lanes.answer_now(request_id, Err(refusal));
-            }
-        };
         let ticket = self.lanes.ticket(partition, request_id);
         submit(&self.shared, topic, partition, request, ticket, grant);
     }
@@ -159,7 +158,7 @@ impl ProduceAnswers {
 pub(crate) fn submit(
     shared: &Shared,
     topic: &Arc<TopicRecord>,
-    partition: eagre_model::TopicPartition,
+    partition: TopicPartition,
     request: ProduceRequest,
     ticket: Ticket,
     grant: Option<Grant>,

@@ -2,7 +2,6 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use eagre_model::TopicRecord;
 use eagre_proto::v1::{
     InitProducerRequest, InitProducerResponse, ProduceRequest, ProduceResponse, ProduceStreamRequest,
     ProduceStreamResponse, produce_service_server::ProduceService,
@@ -14,7 +13,7 @@ use super::refuse;
 use crate::{
     Shared,
     admission::Grants,
-    produce::{ProduceAnswers, answer::Ticket, edge, submit},
+    produce::{ProduceAnswers, answer::Ticket, submit},
     refusal::Refusal,
 };
 
@@ -43,11 +42,7 @@ impl ProduceService for Produce {
         self.0.check_open().map_err(refuse)?;
         let grant = request.extensions().get::<Grants>().and_then(Grants::take);
         let request = request.into_inner();
-        let topic: Arc<TopicRecord> = match self.0.directory.topic(&request.topic).await {
-            Ok(topic) => topic,
-            Err(error) => return Err(refuse(Refusal::of_lookup(error, &request.topic))),
-        };
-        let partition = edge::place(&topic, request.partition).map_err(refuse)?;
+        let (topic, partition) = self.0.locate(&request.topic, request.partition).await.map_err(refuse)?;
         let (ticket, answer) = Ticket::unary();
         submit(&self.0, &topic, partition, request, ticket, grant);
         let lost = |_| Err(Refusal::OutcomeUnknown("the gateway lost track of the request".into()));

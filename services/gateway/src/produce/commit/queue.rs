@@ -206,7 +206,11 @@ impl CommitQueue {
         let mut place = 0;
         while place < self.entries.len() {
             let entry = &mut self.entries[place];
-            if entry.answer_by > now || entry.waiters.is_empty() {
+            if entry.answer_by > now {
+                // Those behind were opened later.
+                return;
+            }
+            if entry.waiters.is_empty() {
                 place += 1;
             } else if entry.maybe_judged {
                 for waiter in entry.waiters.drain(..) {
