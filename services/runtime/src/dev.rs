@@ -1,0 +1,162 @@
+//! A node of a real process: all roles over one bucket, with metrics and an HTTP port.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use eagre_cache::{CacheSettings, PageCaches};
+use eagre_env::{Env, Listener};
+use eagre_objects::{Bucket, BucketUrl};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::{runtime::Runtime, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    http::{self, Observed},
+    node::{Node, NodeParts, NodeState, StartError},
+};
+
+/// A stop waits for requests, for connections and for the store, each for at most so long.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// How often the metrics' histograms are put in order; without it they grow while nobody reads them.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Upper bounds of the buckets of every histogram in seconds: from a read out of memory to a store that hangs.
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 4.0, 16.0];
+
+/// What a user may choose.
+#[derive(Debug, Clone)]
+pub struct DevSettings {
+    /// Where everything is kept.
+    pub bucket: BucketUrl,
+    /// Where gRPC is served; port 0 takes a free one.
+    pub grpc: String,
+    /// Where metrics and health are served; port 0 takes a free one.
+    pub http: String,
+}
+
+/// Why a process cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// A port is taken or cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The flag that names it.
+        flag: &'static str,
+        /// As given.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The bucket cannot be used.
+    #[error(transparent)]
+    Bucket(#[from] eagre_objects::OpenError),
+    /// The shard cannot be had.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The system gives no threads or no memory for the caches.
+    #[error("cannot start: {0}")]
+    Resources(String),
+}
+
+/// A running process.
+pub struct Dev {
+    /// Where gRPC is served.
+    pub grpc: SocketAddr,
+    /// Where metrics and health are served.
+    pub http: SocketAddr,
+    node: Node,
+    http_server: JoinHandle<io::Result<()>>,
+    stop_http: CancellationToken,
+    background: Runtime,
+    upkeep: JoinHandle<()>,
+}
+
+impl Dev {
+    /// Binds the ports, opens the bucket and starts the node; returns when it can serve.
+    ///
+    /// # Errors
+    ///
+    /// See [`DevError`]; nothing runs then.
+    pub async fn start(env: Env, settings: DevSettings) -> Result<Self, DevError> {
+        let prometheus = install_metrics().map_err(|error| DevError::Resources(error.to_string()))?;
+        let grpc_listener = listen(&env, "--grpc", &settings.grpc).await?;
+        let http_listener = listen(&env, "--http", &settings.http).await?;
+        let (grpc, http) = (grpc_listener.local_addr(), http_listener.local_addr());
+        let bucket = Bucket::open(&env, &settings.bucket).await?;
+        let caches = PageCaches::open(&CacheSettings::default()).await;
+        let caches = caches.map_err(|error| DevError::Resources(error.to_string()))?;
+        let background = background().map_err(|error| DevError::Resources(error.to_string()))?;
+        let parts = NodeParts {
+            env,
+            bucket,
+            caches,
+            grpc: grpc_listener,
+            advertised: format!("http://{grpc}"),
+            background: Some(background.handle().clone()),
+            stop_limit: STOP_LIMIT,
+        };
+        let node = match Node::start(parts).await {
+            Ok(node) => node,
+            Err(error) => {
+                background.shutdown_background();
+                return Err(error.into());
+            }
+        };
+        let upkeep = tokio::spawn(upkeep(prometheus.clone()));
+        let observed: Arc<dyn Observed> = Arc::new(Observer { state: node.state(), prometheus });
+        let stop_http = CancellationToken::new();
+        let http_server = tokio::spawn(http::serve(http_listener, observed, stop_http.clone()));
+        Ok(Self { grpc, http, node, http_server, stop_http, background, upkeep })
+    }
+
+    /// Stops well and bounded; returns whether every request that was taken was answered.
+    pub async fn stop(self) -> bool {
+        let answered = self.node.stop().await;
+        self.stop_http.cancel();
+        if timeout(STOP_LIMIT, self.http_server).await.is_err() {
+            tracing::warn!("http connections left open at the end");
+        }
+        self.upkeep.abort();
+        // Compaction may be in the middle of something; its work is not referred to yet and is done again.
+        self.background.shutdown_background();
+        answered
+    }
+}
+
+async fn listen(env: &Env, flag: &'static str, address: &str) -> Result<Box<dyn Listener>, DevError> {
+    let bound = env.network.listen(address).await;
+    bound.map_err(|source| DevError::Listen { flag, address: address.to_owned(), source })
+}
+
+/// One thread for compaction, so that it never delays a commit.
+fn background() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("compaction").enable_all().build()
+}
+
+fn install_metrics() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+        .install_recorder()
+}
+
+async fn upkeep(prometheus: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        prometheus.run_upkeep();
+    }
+}
+
+struct Observer {
+    state: NodeState,
+    prometheus: PrometheusHandle,
+}
+
+impl Observed for Observer {
+    fn render_metrics(&self) -> String {
+        self.state.update_metrics();
+        self.prometheus.render()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.state.ready()
+    }
+}

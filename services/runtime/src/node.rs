@@ -1,0 +1,130 @@
+//! One gateway and one sequencer behind a gRPC port.
+
+use std::{sync::Arc, time::Duration};
+
+use eagre_cache::PageCaches;
+use eagre_env::{Env, Listener};
+use eagre_gateway::{Gateway, GatewaySettings};
+use eagre_log::{ReaderSettings, RunReader};
+use eagre_metadata::StoreSettings;
+use eagre_objects::{Bucket, BucketKind};
+use eagre_sequencer::{SequencerNode, SequencerSettings};
+use eagre_sequencer_api::{remote::GrpcPeers, server::SequencerServer};
+use eagre_transport::ServerSettings;
+use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+pub use eagre_sequencer::StartError;
+
+/// What a node is made of.
+pub struct NodeParts {
+    /// The world.
+    pub env: Env,
+    /// Where everything is kept.
+    pub bucket: Bucket,
+    /// Pages near the node.
+    pub caches: PageCaches,
+    /// Where gRPC is served.
+    pub grpc: Box<dyn Listener>,
+    /// How rivals reach that port: `http://host:port`.
+    pub advertised: String,
+    /// Where compaction of the metadata runs; `None`: on the present runtime.
+    pub background: Option<Handle>,
+    /// A stop waits for requests, for connections and for the store, each for at most so long.
+    pub stop_limit: Duration,
+}
+
+/// A running node.
+pub struct Node {
+    gateway: Arc<Gateway>,
+    sequencer: Arc<SequencerNode>,
+    stop_limit: Duration,
+    stop_serving: CancellationToken,
+    server: JoinHandle<()>,
+}
+
+impl Node {
+    /// Serves the port, claims the shard and opens it; returns when the node can serve.
+    ///
+    /// # Errors
+    ///
+    /// Another living process holds the bucket, or the bucket cannot be read; nothing runs then.
+    pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
+        let NodeParts { env, bucket, caches, grpc, advertised, background, stop_limit } = parts;
+        let kind = bucket.kind();
+        let peers = Arc::new(GrpcPeers::new(env.network.clone()));
+        let settings = SequencerSettings { stop_limit, ..SequencerSettings::new(advertised, store(kind, background)) };
+        let shard = settings.shard;
+        let sequencer = SequencerNode::new(env.clone(), bucket.clone(), peers, settings);
+        let reader = RunReader::new(&env, bucket.clone(), caches, &ReaderSettings::default());
+        let gateway = Gateway::start(env, bucket, reader, sequencer.clone(), GatewaySettings::for_bucket(kind))
+            .map_err(|error| StartError::Unreadable(error.to_string()))?;
+        let internal = SequencerServer::new(sequencer.clone(), sequencer.clone(), shard);
+        let routes = gateway.routes().add_service(internal.into_service());
+        let stop_serving = CancellationToken::new();
+        let stopped = stop_serving.clone().cancelled_owned();
+        // Rivals ask a node how it is from the moment of its claim on, so it serves before it claims.
+        let server = tokio::spawn(eagre_transport::serve(grpc, routes, ServerSettings::default(), stopped));
+        let node = Self { gateway: Arc::new(gateway), sequencer, stop_limit, stop_serving, server };
+        if let Err(error) = node.sequencer.start().await {
+            node.stop().await;
+            return Err(error);
+        }
+        node.gateway.ready().await;
+        Ok(node)
+    }
+
+    /// What the HTTP port asks; outlives the node.
+    pub fn state(&self) -> NodeState {
+        NodeState { gateway: self.gateway.clone(), sequencer: self.sequencer.clone() }
+    }
+
+    /// Stops well: answers what it has taken, ends the connections, closes the store and says that its claim is over.
+    /// Returns whether every request that it had taken was answered in time.
+    pub async fn stop(self) -> bool {
+        let answered = self.gateway.drain(self.stop_limit).await;
+        self.stop_serving.cancel();
+        let abort = self.server.abort_handle();
+        if timeout(self.stop_limit, self.server).await.is_err() {
+            abort.abort();
+        }
+        self.sequencer.stop().await;
+        answered
+    }
+}
+
+/// How a node is.
+#[derive(Clone)]
+pub struct NodeState {
+    gateway: Arc<Gateway>,
+    sequencer: Arc<SequencerNode>,
+}
+
+impl NodeState {
+    /// `Err` says what it waits for.
+    pub fn ready(&self) -> Result<(), String> {
+        if !self.sequencer.is_ready() {
+            return Err("the sequencer does not hold the shard".into());
+        }
+        if !self.gateway.is_ready() {
+            return Err("the gateway has not joined the sequencer, or is going away".into());
+        }
+        Ok(())
+    }
+
+    /// Brings the gauges up to date.
+    pub fn update_metrics(&self) {
+        self.gateway.update_metrics();
+    }
+}
+
+fn store(kind: BucketKind, background: Option<Handle>) -> StoreSettings {
+    let settings = match kind {
+        BucketKind::Folder | BucketKind::Memory => StoreSettings::for_folder(),
+        BucketKind::Remote => StoreSettings::for_object_store(),
+    };
+    match background {
+        Some(background) => settings.with_background(background),
+        None => settings,
+    }
+}
