@@ -1,7 +1,6 @@
 #![no_main]
 
 #[path = "../../services/sequencer/tests/parsers/mod.rs"]
-#[expect(dead_code, reason = "one target tries one parser")]
 mod parsers;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| parsers::claim(bytes));

@@ -4,8 +4,8 @@ mod parsers;
 
 use std::path::Path;
 
-use eagre_model::batch::{HEADER_BYTES, crc32c};
-use eagre_mutate::{CountingAllocator, Mutations};
+use eagre_model::batch::{HEADER_BYTES, Limits, crc32c, validate};
+use eagre_mutate::{CountingAllocator, Mutations, peak_of};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -42,4 +42,17 @@ fn walk_stands_mutations() {
     let batch = |name| std::fs::read(folder.join(name)).expect("a golden batch");
     let run = [batch("java-none.batch"), batch("librdkafka-zstd.batch"), batch("eagre-gzip.batch")].concat();
     golden("batch walk").grown_from(run).allocating_at_most(4 << 10, 2).run(parsers::batch_walk);
+}
+
+#[test]
+fn validate_allocates_nothing_for_an_uncompressed_batch() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let held_at_most = |name| {
+        let batch = std::fs::read(folder.join(name)).expect("a golden batch");
+        let (valid, peak_bytes) = peak_of(|| validate(&batch, &Limits::default()));
+        assert!(valid.is_ok(), "{name}: {valid:?}");
+        peak_bytes
+    };
+    assert_eq!(held_at_most("java-none.batch"), 0);
+    assert!(held_at_most("java-gzip.batch") > 0, "allocations are counted");
 }

@@ -47,8 +47,9 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 }
 
-/// Calls `f`; also tells how many bytes more than before this thread held at most during the call.
-pub(crate) fn peak_of<T>(f: impl FnOnce() -> T) -> (T, usize) {
+/// Calls `f`; also tells how many bytes more than before this thread held at most during the call. Always 0 unless
+/// [`CountingAllocator`] is the global allocator.
+pub fn peak_of<T>(f: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD_BYTES.get();
     PEAK_BYTES.set(before);
     let out = f();

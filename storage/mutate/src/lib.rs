@@ -25,7 +25,7 @@ mod allocator;
 mod mutator;
 mod random;
 
-pub use allocator::CountingAllocator;
+pub use allocator::{CountingAllocator, peak_of};
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
