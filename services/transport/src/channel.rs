@@ -60,9 +60,16 @@ pub fn channel(
         return Err(invalid("a path has no meaning here; write http://host:port"));
     }
     let authority = uri.authority().ok_or_else(|| invalid("the host is missing; write http://host:port"))?;
+    let port = match authority.as_str().strip_prefix(authority.host()) {
+        Some("") => 80,
+        Some(rest) => rest
+            .strip_prefix(':')
+            .and_then(|port| port.parse::<u16>().ok())
+            .ok_or_else(|| invalid("the port is not a number up to 65535; write http://host:port"))?,
+        None => return Err(invalid("a user has no meaning here; write http://host:port")),
+    };
     // An IPv6 address stands in brackets in a URL, and without them everywhere else.
     let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-    let port = authority.port_u16().unwrap_or(80);
     if host.is_empty() {
         return Err(invalid("the host is missing; write http://host:port"));
     }
