@@ -59,7 +59,7 @@ async fn attempt(shared: &Arc<Shared>, partitions: &[FetchPartition]) -> Result<
 }
 
 async fn want(shared: &Arc<Shared>, asked: &FetchPartition) -> Result<Wanted, Refusal> {
-    let position = asked.position.as_ref().and_then(|position| position.position.clone());
+    let position = asked.position.and_then(|position| position.position);
     let position = position.ok_or_else(|| Refusal::InvalidArgument("the position is missing".into()))?;
     let (topic, partition) = shared.locate(&asked.topic, Some(asked.partition)).await?;
     Ok(Wanted { topic, partition, position })

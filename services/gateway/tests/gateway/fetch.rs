@@ -38,7 +38,7 @@ async fn positions_become_offsets() {
         (At::TimestampMs(4_001), 4, None),
     ];
     for (position, offset, timestamp_ms) in cases {
-        let found = offset_of(&world, position.clone()).await;
+        let found = offset_of(&world, position).await;
         assert_eq!((found.offset, found.timestamp_ms), (offset, timestamp_ms), "{position:?}");
         assert_eq!((found.log_start_offset, found.high_watermark), (0, 4));
     }

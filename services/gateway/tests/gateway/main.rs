@@ -1,5 +1,7 @@
 //! The gateway at its gRPC surface: over memory, with a sequencer that does what a test says.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where something unexpected happens")]
+
 mod bad_input;
 mod fetch;
 mod produce;

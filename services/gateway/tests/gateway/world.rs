@@ -216,10 +216,12 @@ impl Clock for TestClock {
     }
 }
 
+type Incoming = mpsc::Sender<Box<dyn Connection>>;
+
 /// Pipes in memory; a name is an address.
 #[derive(Default)]
 pub struct DuplexNetwork {
-    listeners: Mutex<Vec<(String, mpsc::Sender<Box<dyn Connection>>)>>,
+    listeners: Mutex<Vec<(String, Incoming)>>,
     pub connections: AtomicUsize,
 }
 
