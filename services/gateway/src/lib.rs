@@ -102,8 +102,9 @@ impl Gateway {
         let mut joined = self.shared.pipeline.joined();
         let mut subscribed = self.shared.tails.subscribed();
         // Both senders live as long as the gateway; when it is gone nothing will be ready any more.
-        let joined = joined.wait_for(Option::is_some);
-        let subscribed = subscribed.wait_for(|subscribed| *subscribed);
+        // What `wait_for` gives is a lock on the value: kept while the other one is waited for, it stops the sender.
+        let joined = async { joined.wait_for(Option::is_some).await.map(drop) };
+        let subscribed = async { subscribed.wait_for(|subscribed| *subscribed).await.map(drop) };
         if tokio::try_join!(joined, subscribed).is_err() {
             std::future::pending::<()>().await;
         }
