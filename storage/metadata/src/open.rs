@@ -157,7 +157,7 @@ fn compactor_options() -> CompactorOptions {
         worker: Some(CompactionWorkerOptions {
             max_concurrent_compactions: 1,
             compactions_poll_interval: POLL_INTERVAL,
-            max_sst_size: 64 * MIB,
+            max_sst_size: 32 * MIB,
             max_fetch_tasks: 2,
             bytes_to_fetch: MIB,
             max_subcompactions: 1,

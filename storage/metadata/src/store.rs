@@ -97,7 +97,8 @@ impl MetadataStore {
         Ok(())
     }
 
-    /// Makes everything durable that was written before. Waits as long as the bucket fails in a way that may pass.
+    /// Makes everything durable that was written before. Waits as long as the bucket fails in a way that may pass. A
+    /// flush whose future is dropped goes on.
     ///
     /// # Errors
     ///
@@ -125,7 +126,7 @@ impl MetadataStore {
         });
     }
 
-    /// A durable row.
+    /// A durable row. Waits as long as the bucket fails in a way that may pass, as [`scan`](Self::scan) does.
     ///
     /// # Errors
     ///
@@ -183,8 +184,12 @@ impl MetadataStore {
     ///
     /// See [`CloseError`].
     pub async fn close(&self, limit: Duration) -> Result<(), CloseError> {
-        match tokio::time::timeout(limit, self.db.close()).await {
-            Ok(closed) => closed.map_err(|error| CloseError::Failed(error.to_string())),
+        let db = self.db.clone();
+        // A task of its own, so that it ends its work even when nobody waits for it any more.
+        let closing = tokio::spawn(async move { db.close().await });
+        match tokio::time::timeout(limit, closing).await {
+            Ok(Ok(closed)) => closed.map_err(|error| CloseError::Failed(error.to_string())),
+            Ok(Err(panic)) => Err(CloseError::Failed(panic.to_string())),
             Err(_) => {
                 self.abandon();
                 Err(CloseError::TimedOut)
@@ -195,11 +200,14 @@ impl MetadataStore {
     /// Lets go of the store at once: nothing of it reaches the bucket after this but requests that are on their way.
     /// Never waits. Whatever was not flushed has an unknown outcome.
     pub fn abandon(&self) {
+        if self.shut.is_cancelled() {
+            return;
+        }
         self.shut.cancel();
-        let db = self.db.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let db = self.db.clone();
             runtime.spawn(async move {
-                // Its requests fail by now; closing ends its tasks.
+                // Its requests fail by now; closing ends its tasks. It fails when it is closed or closing already.
                 let _ = db.close_with_options(CloseOptions { flush_type: None }).await;
             });
         }
@@ -208,9 +216,7 @@ impl MetadataStore {
 
 impl Drop for MetadataStore {
     fn drop(&mut self) {
-        if self.db.status().close_reason.is_none() {
-            self.abandon();
-        }
+        self.abandon();
     }
 }
 

@@ -20,7 +20,10 @@ where
     R::Value: PartialEq + Debug,
 {
     let (key_bytes, value_bytes) = (R::encode_key(&key), R::encode_value(&key, &value));
-    assert_eq!([hex(&key_bytes), hex(&value_bytes)], golden.map(|hex| hex.replace(' ', "")));
+    let written = [hex(&key_bytes), hex(&value_bytes)];
+    assert_eq!(written, golden.map(|hex| hex.replace(' ', "")));
+    let file = include_str!("../../golden/rows.txt");
+    assert!(file.lines().any(|line| line == written.join(" ")), "not in golden/rows.txt: {}", written.join(" "));
     assert_eq!(R::decode_key(&key_bytes).as_ref(), Ok(&key));
     assert_eq!(R::decode_value(&key, &value_bytes).as_ref(), Ok(&value));
     refuses_damage::<R>(&key, &key_bytes, &value_bytes);

@@ -28,7 +28,7 @@ async fn story(seed: u64) -> Vec<Request> {
         }
         store.abandon();
     }
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
     bucket.requests()
 }
 
@@ -63,7 +63,7 @@ fn under_turmoil() {
         let mut sim = turmoil::Builder::new()
             .rng_seed(seed)
             .simulation_duration(Duration::from_secs(4_000))
-            .tick_duration(Duration::from_millis(1))
+            .tick_duration(Duration::from_millis(5))
             .build();
         let (requests, done) = std::sync::mpsc::channel();
         sim.client("writer", async move {
