@@ -1,2 +1,46 @@
-//! The binary.
-fn main() {}
+//! The binary `eagre`: the service, and a command line for its users.
+
+mod cli;
+mod commands;
+mod console;
+mod dev;
+mod failure;
+mod logging;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{
+    cli::{Cli, Command},
+    failure::Failure,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(&cli.command);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return console::report(&Failure::new(format!("cannot start threads: {error}"))),
+    };
+    let outcome = runtime.block_on(run(cli.command));
+    // What still runs has nothing left to do; a thread that is blocked in a read must not hold up the end.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(status) => status,
+        Err(failure) => console::report(&failure),
+    }
+}
+
+async fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Dev(args) => dev::run(args).await,
+        Command::Topic(args) => commands::topic::run(args).await,
+        Command::Produce(args) => commands::produce::run(args).await,
+        Command::Consume(args) => commands::consume::run(args).await,
+    }
+}

@@ -32,8 +32,9 @@ use crate::{
 
 /// Requests between us and the transport; each is up to a batch.
 const OUTBOX_REQUESTS: usize = 2;
-/// A stream on which nothing is answered for so long is given up.
-const STALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// A stream on which nothing is answered for so long is given up: longer than a gateway takes to answer that it does not
+/// know.
+const STALL_TIMEOUT: Duration = Duration::from_secs(40);
 /// In flight until the service has said how many it takes.
 const IN_FLIGHT_FIRST: usize = 1;
 

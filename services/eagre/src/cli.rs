@@ -1,0 +1,245 @@
+//! The command line. Spelling is a contract: scripts rely on it.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use eagre_client::{Client, InvalidEndpoint};
+
+use crate::commands::consume::From;
+
+/// A serverless streaming service over a bucket.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One a command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole service in one process over a folder
+    Dev(DevArgs),
+    /// Create, list, describe and delete topics
+    Topic(TopicArgs),
+    /// Write the lines of stdin or a file to a topic, one record a line
+    Produce(ProduceArgs),
+    /// Read the records of a topic to stdout
+    Consume(ConsumeArgs),
+}
+
+/// Of `eagre dev`.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Where everything is kept: a folder, as a path or file:// URL, or memory://
+    #[arg(long, value_name = "URL", default_value = "./eagre-data")]
+    pub bucket: String,
+    /// Where gRPC is served; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8070")]
+    pub grpc: String,
+    /// Where metrics and health are served; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8071")]
+    pub http: String,
+}
+
+/// Of every command that talks to a service.
+#[derive(Debug, Args)]
+pub struct ConnectArgs {
+    /// The service's gRPC address
+    #[arg(long, value_name = "URL", env = "EAGRE_ENDPOINT", default_value = "http://127.0.0.1:8070")]
+    endpoint: String,
+}
+
+impl ConnectArgs {
+    /// A client of that service.
+    pub fn client(&self) -> Result<Client, InvalidEndpoint> {
+        Client::builder(&self.endpoint).build()
+    }
+}
+
+/// Of `eagre topic`.
+#[derive(Debug, Args)]
+pub struct TopicArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: TopicCommand,
+}
+
+/// One a subcommand of `eagre topic`.
+#[derive(Debug, Subcommand)]
+pub enum TopicCommand {
+    /// Create a topic
+    Create {
+        /// 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'
+        name: String,
+        /// A fixed number of partitions, with keys placed as Kafka does; left out, the topic is elastic
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        partitions: Option<u32>,
+        /// The service.
+        #[command(flatten)]
+        connect: ConnectArgs,
+    },
+    /// Print the names of all topics
+    List {
+        /// The service.
+        #[command(flatten)]
+        connect: ConnectArgs,
+    },
+    /// Print a topic's partitions with log start, high watermark and bytes
+    Describe {
+        /// The topic
+        name: String,
+        /// The service.
+        #[command(flatten)]
+        connect: ConnectArgs,
+    },
+    /// Delete a topic with all its records
+    Delete {
+        /// The topic
+        name: String,
+        /// The service.
+        #[command(flatten)]
+        connect: ConnectArgs,
+    },
+}
+
+/// Of `eagre produce`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 all records were acknowledged, 1 not all, 2 usage, 130 interrupted, after a flush."
+)]
+pub struct ProduceArgs {
+    /// The topic
+    pub topic: String,
+    /// Where keys come from.
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// Write to this partition, whatever the keys are
+    #[arg(long, value_name = "N")]
+    pub partition: Option<u32>,
+    /// Read this file instead of stdin
+    #[arg(long, value_name = "F")]
+    pub file: Option<PathBuf>,
+    /// Write `partition offset line-number` of each acknowledged record to this file
+    #[arg(long, value_name = "F")]
+    pub acks_to: Option<PathBuf>,
+    /// Send at most so many records a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
+    /// Give up when a record could not be delivered for so long, as 30s or 2m
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = positive_duration)]
+    pub delivery_timeout: Duration,
+    /// The service.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// Where the keys of produced records come from; at most one way.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct KeyArgs {
+    /// The key of every record
+    #[arg(id = "key", long = "key", value_name = "K")]
+    pub constant: Option<String>,
+    /// Lines are JSON objects; this field is the key (null: no key)
+    #[arg(id = "key_field", long = "key-field", value_name = "F")]
+    pub field: Option<String>,
+    /// What comes before the first S of a line is the key, what comes after it the value
+    #[arg(id = "key_separator", long = "key-separator", value_name = "S", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub separator: Option<String>,
+}
+
+/// Of `eagre consume`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 usage, 130 interrupted.")]
+pub struct ConsumeArgs {
+    /// The topic
+    pub topic: String,
+    /// Read this partition alone
+    #[arg(long, value_name = "N")]
+    pub partition: Option<u32>,
+    /// Where to begin: beginning, end, an OFFSET (with --partition), -N for the last N of each partition, or @TIME: RFC
+    /// 3339, milliseconds since the epoch, or @-1h. Default: end; with --until-end: beginning
+    #[arg(long, value_name = "FROM", allow_hyphen_values = true)]
+    pub from: Option<From>,
+    /// Stop after so many records
+    #[arg(long, value_name = "N")]
+    pub max: Option<u64>,
+    /// Stop at the end that the topic has now, instead of waiting for more
+    #[arg(long)]
+    pub until_end: bool,
+    /// How records are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// The service.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// How `eagre consume` prints records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// The value and a newline
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write 250ms, 30s or 2m"))?;
+    if duration.is_zero() { Err("it must be more than nothing".to_owned()) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::error::ErrorKind> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn dev_has_defaults() {
+        let Ok(Command::Dev(args)) = parse("eagre dev") else { panic!("dev") };
+        assert_eq!((&*args.bucket, &*args.grpc, &*args.http), ("./eagre-data", "127.0.0.1:8070", "127.0.0.1:8071"));
+    }
+
+    #[test]
+    fn produce_takes_units_and_one_kind_of_key() {
+        let Ok(Command::Produce(args)) = parse("eagre produce t --key-field f --delivery-timeout 250ms --rate 9")
+        else {
+            panic!("produce")
+        };
+        assert_eq!((args.delivery_timeout, args.rate), (Duration::from_millis(250), Some(9)));
+        assert_eq!(args.key.field.as_deref(), Some("f"));
+        for line in [
+            "eagre produce t --key k --key-field f",
+            "eagre produce t --key k --key-separator s",
+            "eagre produce t --rate 0",
+            "eagre produce t --delivery-timeout 0s",
+            "eagre produce t --delivery-timeout soon",
+            "eagre produce",
+            "eagre topic create t --partitions 0",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn consume_takes_negative_positions() {
+        let Ok(Command::Consume(args)) = parse("eagre consume t --from -5 --max 3 --format json") else {
+            panic!("consume")
+        };
+        assert_eq!(args.from, Some(From::Last(5)));
+        assert_eq!((args.max, args.format), (Some(3), Format::Json));
+        assert!(parse("eagre consume t --from yesterday").is_err());
+    }
+}

@@ -1,0 +1,272 @@
+//! `eagre produce`.
+
+mod acks;
+mod keys;
+mod lines;
+mod pace;
+
+use std::{fs::File, io, process::ExitCode, time::Duration};
+
+use bytes::Bytes;
+use eagre_client::{ProducerSettings, SendError, TopicProducer};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use self::{
+    acks::{AckLog, Tally, is_over, take_reports},
+    keys::KeySource,
+    lines::{Block, lines, read_in_thread},
+    pace::Pacer,
+};
+use crate::{
+    cli::ProduceArgs,
+    console::{StatusLine, say},
+    failure::Failure,
+    signals::Signals,
+};
+
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Runs the command.
+pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
+    let client = args.connect.client()?;
+    let mut signals = Signals::listen()?;
+    let blocks = open(&args)?;
+    let log = args.acks_to.as_deref().map(|path| {
+        let cannot = |error| Failure::new(format!("cannot create {}: {error}", path.display()));
+        AckLog::create(path).map_err(cannot)
+    });
+    let log = log.transpose()?;
+    let settings = ProducerSettings { delivery_timeout: args.delivery_timeout, ..ProducerSettings::default() };
+    let (producer, reports) = client.producer_with_reports(&settings);
+    let topic = tokio::select! {
+        topic = producer.topic(&args.topic) => topic?,
+        signal = signals.next() => return Ok(signal.status()),
+    };
+    if let Some(partition) = args.partition.filter(|partition| *partition >= topic.partitions()) {
+        let what = format!("topic {:?} has no partition {partition}", args.topic);
+        return Err(Failure::new(what).hint(format!("it has partitions 0 to {}", topic.partitions() - 1)));
+    }
+    let (tally, outcomes) = watch::channel(Tally::default());
+    let reports = tokio::spawn(take_reports(reports, log, tally));
+    let progress = Progress::start(outcomes.clone());
+
+    let mut intake = Intake {
+        topic,
+        keys: KeySource::new(args.key),
+        partition: args.partition,
+        pacer: args.rate.map(Pacer::new),
+        line: 0,
+        handed_over_bytes: progress.bytes.clone(),
+        skipped: Skipped::default(),
+    };
+    let mut over = outcomes.clone();
+    let (read, interrupted) = tokio::select! {
+        biased;
+        signal = signals.next() => (Ok(()), Some(signal)),
+        // The sender outlives the loop.
+        _ = over.wait_for(is_over) => (Ok(()), None),
+        read = intake.take_all(blocks) => (read, None),
+    };
+    let Intake { topic, line, skipped, .. } = intake;
+    // Everything that was handed over is settled when the last handle is gone and the reports have ended.
+    tokio::select! {
+        () = producer.flush() => {}
+        signal = signals.next() => {
+            say("interrupted again: not waiting for what is not acknowledged yet");
+            return Ok(signal.status());
+        }
+    }
+    drop((producer, topic));
+    let ended = reports.await;
+    progress.finish().await;
+    let tally = outcomes.borrow().clone();
+    let summary = Summary { lines: line, skipped, tally, acks_to: args.acks_to.map(|path| path.display().to_string()) };
+    ended.map_err(|error| Failure::new(format!("taking acknowledgements failed: {error}")))?;
+    read.map_err(|error| Failure::new(format!("cannot read after line {line}: {error}")))?;
+    match (summary.failure(&args.topic, args.delivery_timeout), interrupted) {
+        (failure, Some(signal)) => {
+            if let Some(failure) = failure {
+                say(&failure.to_string());
+            }
+            Ok(signal.status())
+        }
+        (Some(failure), None) => Err(failure),
+        (None, None) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn open(args: &ProduceArgs) -> Result<mpsc::Receiver<io::Result<Block>>, Failure> {
+    let blocks = match &args.file {
+        None => read_in_thread(io::stdin()),
+        Some(path) => {
+            let cannot = |error| Failure::new(format!("cannot open {}: {error}", path.display()));
+            read_in_thread(File::open(path).map_err(cannot)?)
+        }
+    };
+    blocks.map_err(|error| Failure::new(format!("cannot start a thread: {error}")))
+}
+
+/// Makes records of lines and hands them over.
+struct Intake {
+    topic: TopicProducer,
+    keys: KeySource,
+    partition: Option<u32>,
+    pacer: Option<Pacer>,
+    /// Lines taken.
+    line: u64,
+    handed_over_bytes: watch::Sender<u64>,
+    skipped: Skipped,
+}
+
+/// Lines of which no record could be made.
+#[derive(Debug, Default)]
+struct Skipped {
+    count: u64,
+    first: Option<(u64, String)>,
+}
+
+impl Intake {
+    /// Cancelled between two records, it has handed over the first `line` lines.
+    async fn take_all(&mut self, mut blocks: mpsc::Receiver<io::Result<Block>>) -> io::Result<()> {
+        while let Some(block) = blocks.recv().await {
+            match block? {
+                Block::Lines(block) => {
+                    for line in lines(&block) {
+                        self.take(line).await;
+                    }
+                    self.handed_over_bytes.send_modify(|bytes| *bytes += block.len() as u64);
+                }
+                Block::TooLong => {
+                    self.line += 1;
+                    self.skip("it is longer than 2 MiB".to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, line: Bytes) {
+        if let Some(pacer) = &mut self.pacer {
+            pacer.pace().await;
+        }
+        let number = self.line + 1;
+        let sent = match self.keys.record(line) {
+            Ok(mut record) => {
+                record.partition = self.partition;
+                self.topic.enqueue(record, number).await.map_err(|error| error.to_string())
+            }
+            Err(why) => Err(why),
+        };
+        self.line = number;
+        if let Err(why) = sent {
+            self.skip(why);
+        }
+    }
+
+    fn skip(&mut self, why: String) {
+        self.skipped.count += 1;
+        if self.skipped.first.is_none() {
+            say(&format!("line {} is left out: {why}", self.line));
+            self.skipped.first = Some((self.line, why));
+        }
+    }
+}
+
+/// What is to be said at the end.
+struct Summary {
+    lines: u64,
+    skipped: Skipped,
+    tally: Tally,
+    acks_to: Option<String>,
+}
+
+impl Summary {
+    fn failure(self, topic: &str, delivery_timeout: Duration) -> Option<Failure> {
+        if let Some(error) = self.tally.write_error {
+            let acks_to = self.acks_to.unwrap_or_default();
+            return Some(Failure::new(format!(
+                "cannot write to {acks_to}: {error}; records were sent up to line {}",
+                self.lines
+            )));
+        }
+        let missing = self.lines - self.tally.acked;
+        if missing == 0 {
+            return None;
+        }
+        let failed = self.tally.first_failure.map(|(line, error)| (line, error.to_string(), Some(error)));
+        let skipped = self.skipped.first.map(|(line, why)| (line, why, None));
+        let (line, why, error) = match (failed, skipped) {
+            (Some(failed), Some(skipped)) if skipped.0 < failed.0 => skipped,
+            (Some(first), _) | (None, Some(first)) => first,
+            (None, None) => (0, "the producer ended".to_owned(), None),
+        };
+        let unknown = if self.tally.has_unknown { " (some of them may have been appended)" } else { "" };
+        let what = format!(
+            "{missing} of {} records were not acknowledged{unknown}, the first at line {line}: {why}",
+            self.lines
+        );
+        let hint = match error {
+            None => "mend the line, or choose another --key-field or --key-separator".to_owned(),
+            Some(SendError::UnknownTopic(_) | SendError::UnknownPartition { .. }) => {
+                format!("was the topic deleted meanwhile? see `eagre topic describe {topic}`")
+            }
+            Some(SendError::Expired(_) | SendError::OutcomeUnknown(_)) => {
+                let timeout = humantime::format_duration(delivery_timeout);
+                format!("is the service running? --delivery-timeout ({timeout}) says how long to keep trying")
+            }
+            Some(SendError::TooLarge(_) | SendError::Refused(_)) => "nothing after it was sent".to_owned(),
+        };
+        Some(Failure::new(what).hint(hint))
+    }
+}
+
+/// Shows on a terminal how far it has come.
+struct Progress {
+    bytes: watch::Sender<u64>,
+    task: tokio::task::JoinHandle<()>,
+    end: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Progress {
+    fn start(outcomes: watch::Receiver<Tally>) -> Self {
+        let bytes = watch::Sender::new(0u64);
+        let read = bytes.subscribe();
+        let (end, mut ended) = tokio::sync::oneshot::channel();
+        let task = tokio::spawn(async move {
+            let started = Instant::now();
+            let mut line = StatusLine::on_stderr();
+            let mut ticks = interval(PROGRESS_INTERVAL);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let text = |recent: f64| {
+                let acked = outcomes.borrow().acked;
+                format!("{acked} records acknowledged, {recent:.1} MiB/s")
+            };
+            let mut before = (started, 0);
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = &mut ended => break,
+                    now = ticks.tick() => {
+                        let bytes = *read.borrow();
+                        line.show(&text(mib_per_second(bytes - before.1, now - before.0)));
+                        before = (now, bytes);
+                    }
+                }
+            }
+            line.finish(&text(mib_per_second(*read.borrow(), started.elapsed())));
+        });
+        Self { bytes, task, end }
+    }
+
+    async fn finish(self) {
+        let _ = self.end.send(());
+        let _ = self.task.await;
+    }
+}
+
+fn mib_per_second(bytes: u64, time: Duration) -> f64 {
+    bytes as f64 / f64::from(1 << 20) / time.as_secs_f64().max(0.001)
+}

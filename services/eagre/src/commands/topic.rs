@@ -1,0 +1,119 @@
+//! `eagre topic`.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use eagre_client::{Placement, Topic, TopicDescription};
+
+use crate::{
+    cli::{TopicArgs, TopicCommand},
+    console,
+    failure::Failure,
+};
+
+/// Runs the command.
+pub async fn run(args: TopicArgs) -> Result<ExitCode, Failure> {
+    match args.command {
+        TopicCommand::Create { name, partitions, connect } => {
+            let topic = connect.client()?.topics().create(&name, partitions).await?;
+            console::say(&format!("created topic {name}: {}", kind(&topic)));
+        }
+        TopicCommand::List { connect } => {
+            let topics = connect.client()?.topics().list().await?;
+            print(&topics.iter().fold(String::new(), |out, topic| out + &topic.name + "\n"))?;
+        }
+        TopicCommand::Describe { name, connect } => {
+            print(&described(&connect.client()?.topics().describe(&name).await?))?;
+        }
+        TopicCommand::Delete { name, connect } => {
+            connect.client()?.topics().delete(&name).await?;
+            console::say(&format!("deleted topic {name}"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to stdout. Whoever closed it wants no more, which is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn kind(topic: &Topic) -> String {
+    let partitions = topic.placement.partitions();
+    match &topic.placement {
+        Placement::Fixed { .. } => format!("{partitions} partitions, keys placed by murmur2 mod {partitions}"),
+        Placement::Elastic { .. } => format!("elastic, {partitions} partitions"),
+    }
+}
+
+fn described(description: &TopicDescription) -> String {
+    let TopicDescription { topic, bounds } = description;
+    let mut out = String::new();
+    let created = jiff::Timestamp::from_millisecond(topic.created_at_ms);
+    let created = created.map_or_else(|_| topic.created_at_ms.to_string(), |time| time.to_string());
+    let mut rows = vec![["PARTITION", "LOG-START", "HIGH-WATERMARK", "BYTES", "KEYS"].map(str::to_owned)];
+    for partition in bounds {
+        let class = match &topic.placement {
+            Placement::Fixed { partitions } => format!("hash mod {partitions} = {}", partition.partition),
+            Placement::Elastic { classes } => classes
+                .get(partition.partition as usize)
+                .map_or_else(String::new, |class| format!("hash mod {} = {}", class.modulus, class.remainder)),
+        };
+        let numbers = [i64::from(partition.partition), partition.log_start_offset, partition.high_watermark];
+        let [number, log_start, high_watermark] = numbers.map(|number| number.to_string());
+        rows.push([number, log_start, high_watermark, partition.size_bytes.to_string(), class]);
+    }
+    // Writing to a string does not fail.
+    let _ =
+        writeln!(out, "topic    {}\nid       {}\ncreated  {created}\nkind     {}\n", topic.name, topic.id, kind(topic));
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths = [0, 1, 2, 3].map(width);
+    for [partition, log_start, high_watermark, bytes, keys] in &rows {
+        let _ = writeln!(
+            out,
+            "{partition:>0$}  {log_start:>1$}  {high_watermark:>2$}  {bytes:>3$}  {keys}",
+            widths[0], widths[1], widths[2], widths[3],
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use eagre_client::{PartitionBounds, ResidueClass};
+
+    use super::*;
+
+    #[test]
+    fn a_description_is_a_table() {
+        let classes = vec![ResidueClass { remainder: 0, modulus: 2 }, ResidueClass { remainder: 1, modulus: 2 }];
+        let placement = Placement::Elastic { classes };
+        let topic = Topic { name: "rides".into(), id: "a1".into(), placement, created_at_ms: 1_000 };
+        let bounds = |partition, high_watermark| PartitionBounds {
+            partition,
+            log_start_offset: 0,
+            high_watermark,
+            size_bytes: 4_096,
+        };
+        let text = described(&TopicDescription { topic, bounds: vec![bounds(0, 12), bounds(1, 1_234_567)] });
+        let expected = "\
+topic    rides
+id       a1
+created  1970-01-01T00:00:01Z
+kind     elastic, 2 partitions
+
+PARTITION  LOG-START  HIGH-WATERMARK  BYTES  KEYS
+        0          0              12   4096  hash mod 2 = 0
+        1          0         1234567   4096  hash mod 2 = 1
+";
+        assert_eq!(text, expected);
+    }
+}
