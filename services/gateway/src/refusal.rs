@@ -42,7 +42,7 @@ pub(crate) enum Refusal {
     SequenceTooOld,
     #[error("{0}; try again")]
     Unavailable(String),
-    #[error("{0}; send it again with the same sequence to find out")]
+    #[error("{0}; send the same again to find out")]
     OutcomeUnknown(String),
     #[error("{0}; run a check of the bucket")]
     StoredDataCorrupt(String),

@@ -143,6 +143,15 @@ impl AheadRun {
         }
     }
 
+    /// The bytes of the run if they are there.
+    pub fn ready_bytes(&self) -> Option<Bytes> {
+        let is_ready = matches!(self.slot.state().content, Content::Ready(_));
+        match is_ready.then(|| self.look()) {
+            Some(Look::Bytes(bytes)) => Some(bytes),
+            Some(Look::Failed(_) | Look::Dropped | Look::Reading) | None => None,
+        }
+    }
+
     fn look(&self) -> Look {
         let mut held = self.ahead.held();
         let mut state = self.slot.state();

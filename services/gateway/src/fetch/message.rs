@@ -5,7 +5,7 @@ use eagre_model::{
     batch::{BatchError, BatchHeader, Compression, Flaw, Limits, with_base_offset},
     records::{DecodedRecord, records},
 };
-use eagre_proto::v1::{ConsumedRecord, Header};
+use eagre_proto::v1::{ConsumedRecord, FetchEncoding, Header};
 
 /// A compressed batch is decompressed once a message, so its messages are larger.
 const COMPRESSED_MESSAGE_BYTES: usize = 4 << 20;
@@ -58,57 +58,88 @@ impl RunCursor {
     }
 }
 
-/// Whole batches from the one that holds `offset` on, with their offsets patched in, and the offset after them. At least
-/// one batch; more while they fit into `bytes_max`. `None`: the run ends before `offset`.
-pub(super) fn take_batches(
-    run: &Bytes,
-    cursor: &mut RunCursor,
-    offset: i64,
+/// A message that is being filled from runs that follow each other.
+pub(super) struct Message {
+    encoding: FetchEncoding,
+    /// More is added only while it fits; what comes first always does.
     bytes_max: usize,
-) -> Result<Option<(Bytes, i64)>, BatchError> {
-    let Some(mut found) = cursor.seek(run, offset)? else { return Ok(None) };
-    let mut out = BytesMut::with_capacity(bytes_max.max(found.bytes.len()).min(run.len() - cursor.position_bytes));
-    loop {
-        let start = out.len();
-        out.extend_from_slice(&found.bytes);
-        with_base_offset(&mut out[start..], cursor.base_offset);
-        cursor.pass(&found);
-        match cursor.at(run)? {
-            Some(next) if out.len() + next.bytes.len() <= bytes_max => found = next,
-            Some(_) | None => return Ok(Some((out.freeze(), cursor.base_offset))),
-        }
-    }
+    batches: BytesMut,
+    records: Vec<ConsumedRecord>,
+    size: usize,
+    /// The first offset that is wanted, then the one after the last that is in.
+    pub next_offset: i64,
 }
 
-/// Records from `offset` on and the offset after them; at least one, more while they fit into `bytes_max`. `None`: the run
-/// ends before `offset`.
-pub(super) fn take_records(
-    run: &Bytes,
-    cursor: &mut RunCursor,
-    offset: i64,
-    bytes_max: usize,
-    limits: &Limits,
-) -> Result<Option<(Vec<ConsumedRecord>, i64)>, BatchError> {
-    let mut out = Vec::new();
-    let mut size = 0;
-    let mut next_offset = offset;
-    while let Some(found) = cursor.seek(run, next_offset)? {
+/// Why filling ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// The run has no more.
+    Exhausted,
+    /// The next batch or record has to wait for the next message.
+    Full,
+}
+
+impl Message {
+    /// Made for about `expected_bytes`.
+    pub fn new(encoding: FetchEncoding, bytes_max: usize, expected_bytes: usize, next_offset: i64) -> Self {
+        let batches = match encoding {
+            FetchEncoding::Batches => BytesMut::with_capacity(expected_bytes.min(bytes_max)),
+            FetchEncoding::Records | FetchEncoding::Unspecified => BytesMut::new(),
+        };
+        Self { encoding, bytes_max, batches, records: Vec::new(), size: 0, next_offset }
+    }
+
+    /// What is in: batches one after the other, or records.
+    pub fn into_parts(self) -> (Bytes, Vec<ConsumedRecord>) {
+        (self.batches.freeze(), self.records)
+    }
+
+    /// Adds what follows in a run: whole batches with their offsets patched in, or single records.
+    pub fn fill(&mut self, run: &Bytes, cursor: &mut RunCursor, limits: &Limits) -> Result<Filled, BatchError> {
+        while let Some(found) = cursor.seek(run, self.next_offset)? {
+            let fits = match self.encoding {
+                FetchEncoding::Batches => self.add_batch(&found, cursor.base_offset),
+                FetchEncoding::Records | FetchEncoding::Unspecified => self.add_records(&found, cursor, limits)?,
+            };
+            if !fits {
+                return Ok(Filled::Full);
+            }
+            cursor.pass(&found);
+            self.next_offset = cursor.base_offset;
+        }
+        Ok(Filled::Exhausted)
+    }
+
+    fn has_room(&self, bytes: usize, bytes_max: usize) -> bool {
+        self.size == 0 || self.size + bytes <= bytes_max
+    }
+
+    fn add_batch(&mut self, found: &Found, base_offset: i64) -> bool {
+        if !self.has_room(found.bytes.len(), self.bytes_max) {
+            return false;
+        }
+        self.batches.extend_from_slice(&found.bytes);
+        with_base_offset(&mut self.batches[self.size..], base_offset);
+        self.size = self.batches.len();
+        true
+    }
+
+    /// Whether all of the batch's records are in.
+    fn add_records(&mut self, found: &Found, cursor: &RunCursor, limits: &Limits) -> Result<bool, BatchError> {
         let compressed = found.header.compression()? != Compression::None;
-        let bytes_max = if compressed { bytes_max.max(COMPRESSED_MESSAGE_BYTES) } else { bytes_max };
-        for record in records_of(&found, cursor.base_offset, next_offset, limits)? {
+        let bytes_max = if compressed { self.bytes_max.max(COMPRESSED_MESSAGE_BYTES) } else { self.bytes_max };
+        for record in records_of(found, cursor.base_offset, self.next_offset, limits)? {
             let record = record?;
             let length = length_bytes(&record);
-            if !out.is_empty() && size + length > bytes_max {
-                return Ok(Some((out, next_offset)));
+            if !self.has_room(length, bytes_max) {
+                return Ok(false);
             }
-            size += length;
-            next_offset = record.offset + 1;
-            out.push(consumed(record));
+            self.size += length;
+            self.next_offset = record.offset + 1;
+            self.records.push(consumed(record));
         }
-        cursor.pass(&found);
-        next_offset = cursor.base_offset;
+        Ok(true)
     }
-    Ok((!out.is_empty()).then_some((out, next_offset)))
 }
 
 /// The first record of a run whose timestamp is `timestamp_ms` or later.
@@ -163,5 +194,125 @@ fn consumed(record: DecodedRecord) -> ConsumedRecord {
         key: record.key,
         value: record.value,
         headers: record.headers.into_iter().map(|(key, value)| Header { key, value }).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eagre_model::{
+        batch::{batches, crc32c},
+        records::{BatchBuilder, ProducerFields},
+    };
+
+    use super::*;
+
+    /// Batches of 1, 2, 3... records, with whatever base offset their producers wrote.
+    fn run(batches: i32, compression: Compression) -> Bytes {
+        let mut run = BytesMut::new();
+        for count in 1..=batches {
+            let mut builder = BatchBuilder::new(ProducerFields::NONE);
+            for record in 0..count {
+                let value = format!("{count}/{record}");
+                builder
+                    .push_parts(None, Some(value.as_bytes()), std::iter::empty(), i64::from(count * 10 + record))
+                    .unwrap();
+            }
+            let mut bytes = builder.finish(compression).unwrap().bytes.to_vec();
+            with_base_offset(&mut bytes, i64::from(count) * 1_000);
+            run.extend_from_slice(&bytes);
+        }
+        run.freeze()
+    }
+
+    /// Reads a run of base offset 100 from an offset on, in messages of a size.
+    fn read(run: &Bytes, encoding: FetchEncoding, from: i64, bytes_max: usize) -> Vec<Vec<(i64, String)>> {
+        let limits = Limits::default();
+        let mut cursor = RunCursor { position_bytes: 0, base_offset: 100 };
+        let (mut next_offset, mut out) = (from, Vec::new());
+        loop {
+            let mut message = Message::new(encoding, bytes_max, run.len(), next_offset);
+            let filled = message.fill(run, &mut cursor, &limits).unwrap();
+            next_offset = message.next_offset;
+            if message.size > 0 {
+                let (bytes, records) = message.into_parts();
+                let text = |value: Option<Bytes>| String::from_utf8(value.unwrap().to_vec()).unwrap();
+                let mut read: Vec<_> = records.into_iter().map(|record| (record.offset, text(record.value))).collect();
+                for batch in batches(&bytes) {
+                    let (header, batch) = batch.unwrap();
+                    assert_eq!(crc32c(&batch[21..]), header.crc);
+                    let decoded = eagre_model::records::decode(&batch, &limits).unwrap();
+                    read.extend(decoded.into_iter().map(|record| (record.offset, text(record.value))));
+                }
+                out.push(read);
+            }
+            if filled == Filled::Exhausted {
+                return out;
+            }
+        }
+    }
+
+    fn everything() -> Vec<(i64, String)> {
+        let all = (1..=4).flat_map(|count| (0..count).map(move |record| format!("{count}/{record}")));
+        (100..).zip(all).collect()
+    }
+
+    #[test]
+    fn a_run_comes_out_the_same_in_messages_of_any_size() {
+        for compression in [Compression::None, Compression::Zstd] {
+            let run = run(4, compression);
+            for encoding in [FetchEncoding::Batches, FetchEncoding::Records] {
+                for bytes_max in [1, 70, 150, 1 << 20] {
+                    for from in 100..110 {
+                        let messages = read(&run, encoding, from, bytes_max);
+                        let wanted: Vec<_> = everything().into_iter().filter(|(offset, _)| *offset >= from).collect();
+                        let mut got = messages.concat();
+                        if encoding == FetchEncoding::Batches {
+                            // The first batch may begin below.
+                            got.retain(|(offset, _)| *offset >= from);
+                        }
+                        assert_eq!(got, wanted, "{encoding:?} {bytes_max} {from}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn messages_keep_to_their_size() {
+        let run = run(4, Compression::None);
+        assert_eq!(read(&run, FetchEncoding::Records, 100, 1).len(), 10);
+        assert_eq!(read(&run, FetchEncoding::Batches, 100, 1).len(), 4);
+        assert_eq!(read(&run, FetchEncoding::Batches, 100, 1 << 20).len(), 1);
+        assert_eq!(read(&run, FetchEncoding::Batches, 110, 1 << 20).len(), 0, "nothing is left there");
+    }
+
+    #[test]
+    fn the_first_record_at_a_time_is_found() {
+        let run = run(4, Compression::Lz4);
+        let limits = Limits::default();
+        for (timestamp_ms, expected) in [
+            (0, Some((100, 10))),
+            (10, Some((100, 10))),
+            (11, Some((101, 20))),
+            (21, Some((102, 21))),
+            (43, Some((109, 43))),
+            (44, None),
+        ] {
+            assert_eq!(find_by_time(&run, 100, timestamp_ms, &limits).unwrap(), expected, "{timestamp_ms}");
+        }
+    }
+
+    #[test]
+    fn damaged_runs_are_errors() {
+        let whole = run(3, Compression::None);
+        let limits = Limits::default();
+        for cut in 1..whole.len() {
+            let run = whole.slice(..cut);
+            let mut cursor = RunCursor { position_bytes: 0, base_offset: 0 };
+            let mut message = Message::new(FetchEncoding::Batches, 1 << 20, 0, 0);
+            if message.fill(&run, &mut cursor, &limits).is_ok() {
+                assert!(message.next_offset < 6, "a run that was cut off is not whole");
+            }
+        }
     }
 }

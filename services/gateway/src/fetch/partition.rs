@@ -2,14 +2,17 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use eagre_log::ReadError;
 use eagre_model::{Run, TopicPartition};
 use eagre_proto::v1::{FetchEncoding, FetchResponse};
+use eagre_sequencer_api::SequencerError;
 use tokio::{sync::watch, time::sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     ahead::AheadRun,
-    message::{RunCursor, take_batches, take_records},
+    message::{Filled, Message, RunCursor},
     position::Resolved,
     tails::TailView,
 };
@@ -17,6 +20,8 @@ use crate::{Shared, jittered, metrics, refusal::Refusal};
 
 /// Index rows of one question.
 const ROWS_PER_PAGE: usize = 1_000;
+/// With fewer rows than this the next ones are asked for.
+const ROWS_LOW: usize = 250;
 /// A bucket or a sequencer that gives no answer is asked so often before the stream ends.
 const ATTEMPTS_MAX: u32 = 6;
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(50);
@@ -51,6 +56,8 @@ pub(super) struct PartitionReader {
     rows: VecDeque<Run>,
     /// The offset after all that is known.
     planned: i64,
+    /// The page of the index from there on, on its way.
+    page: Option<AbortOnDropHandle<Result<Vec<Run>, SequencerError>>>,
     /// The row whose object was missing.
     missing: Option<Run>,
     attempts: u32,
@@ -73,6 +80,7 @@ impl PartitionReader {
             cursor: None,
             rows: VecDeque::new(),
             planned: place.offset,
+            page: None,
             missing: None,
             attempts: 0,
         }
@@ -128,42 +136,43 @@ impl PartitionReader {
 
     /// Begins to read as many runs as may be read ahead.
     async fn plan(&mut self, end: i64) -> Result<(), Refusal> {
-        if self.rows.is_empty() && self.ahead.is_empty() && self.planned < end {
-            self.find_rows().await?;
-        }
+        self.find_rows(end).await?;
         let mut bytes: usize = self.ahead.iter().map(|ahead| length(&ahead.run)).sum();
-        loop {
-            if self.rows.is_empty() && self.planned < end {
-                // Only what is in memory: the index is asked when there is nothing else to do.
-                let recent = self.shared.tails.recent(self.partition, self.planned, ROWS_PER_PAGE);
-                self.know(recent)?;
-            }
-            let Some(row) = self.rows.front() else { return Ok(()) };
+        while let Some(row) = self.rows.front() {
             if row.base_offset >= end || (!self.ahead.is_empty() && bytes + length(row) > self.manner.ahead_bytes) {
-                return Ok(());
+                break;
             }
             bytes += length(row);
             self.ahead.extend(self.rows.pop_front().map(|row| self.shared.ahead.start(row)));
         }
+        Ok(())
     }
 
-    /// The rows that follow, from memory or from the sequencer.
-    async fn find_rows(&mut self) -> Result<(), Refusal> {
-        let recent = self.shared.tails.recent(self.partition, self.planned, ROWS_PER_PAGE);
-        if !recent.is_empty() {
-            return self.know(recent);
+    /// Sees to it that rows are known before they are needed: out of memory, or by the page of the index that is asked for
+    /// while the last one is being read. Waits only when there is nothing else to do.
+    async fn find_rows(&mut self, end: i64) -> Result<(), Refusal> {
+        if self.rows.len() >= ROWS_LOW || self.planned >= end {
+            return Ok(());
         }
-        let rows = self.shared.sequencer.read_index(self.partition, self.planned, ROWS_PER_PAGE).await;
-        match rows {
-            Ok(rows) if rows.is_empty() => {
+        if self.page.is_none() {
+            let recent = self.shared.tails.recent(self.partition, self.planned, ROWS_PER_PAGE);
+            if !recent.is_empty() {
+                return self.know(recent);
+            }
+            let (sequencer, partition, offset) = (self.shared.sequencer.clone(), self.partition, self.planned);
+            let page = async move { sequencer.read_index(partition, offset, ROWS_PER_PAGE).await };
+            self.page = Some(AbortOnDropHandle::new(tokio::spawn(page)));
+        }
+        let idle = self.rows.is_empty() && self.ahead.is_empty();
+        let Some(page) = self.page.take_if(|page| idle || page.is_finished()) else { return Ok(()) };
+        match page.await {
+            Ok(Ok(rows)) if rows.is_empty() => {
                 // Below the high watermark there is a row, unless the partition is gone.
                 self.verify().await?;
                 self.pause(format!("the index has no row for offset {}", self.planned)).await
             }
-            Ok(rows) => {
-                self.attempts = 0;
-                self.know(rows)
-            }
+            Ok(Ok(rows)) => self.know(rows),
+            Ok(Err(error)) => self.pause(error.to_string()).await,
             Err(error) => self.pause(error.to_string()).await,
         }
     }
@@ -182,7 +191,7 @@ impl PartitionReader {
         Ok(())
     }
 
-    /// The next message out of the first run; `None`: that run is done, or the index has to be asked again.
+    /// The next message: out of the first run, and of those behind it that are there. `None`: plan again.
     async fn take(&mut self, view: TailView) -> Result<Option<FetchResponse>, Refusal> {
         let Some(first) = self.ahead.front() else { return Ok(None) };
         let run = first.run;
@@ -192,51 +201,51 @@ impl PartitionReader {
         };
         self.attempts = 0;
         self.missing = None;
-        let mut cursor = self.cursor.unwrap_or(RunCursor { position_bytes: 0, base_offset: run.base_offset });
-        let mut response = self.response(view);
         let bytes_max = self.shared.fetch_message_bytes();
-        let limits = &self.shared.settings.batch_limits;
-        let taken = match self.manner.encoding {
-            FetchEncoding::Batches => take_batches(&bytes, &mut cursor, self.next_offset, bytes_max).map(|taken| {
-                taken.map(|(batches, next)| {
-                    response.batches = batches;
-                    next
-                })
-            }),
-            FetchEncoding::Records | FetchEncoding::Unspecified => {
-                take_records(&bytes, &mut cursor, self.next_offset, bytes_max, limits).map(|taken| {
-                    taken.map(|(records, next)| {
-                        response.records = records;
-                        next
-                    })
-                })
+        let passed = self.cursor.map_or(0, |cursor| cursor.position_bytes);
+        let mut expected = bytes.len() - passed.min(bytes.len());
+        let mut ready = vec![(run, bytes)];
+        for ahead in self.ahead.iter().skip(1) {
+            if expected >= bytes_max {
+                break;
             }
-        };
-        let taken = taken.map_err(|error| self.corrupt(format!("object {}: {error}", run.object)))?;
-        self.cursor = Some(cursor);
-        if let Some(next) = taken {
-            self.next_offset = next;
+            let Some(bytes) = ahead.ready_bytes() else { break };
+            expected += bytes.len();
+            ready.push((ahead.run, bytes));
         }
-        let done = self.next_offset >= run.next_offset();
-        if done || taken.is_none() {
-            if self.next_offset != run.next_offset() {
+        let mut message = Message::new(self.manner.encoding, bytes_max, expected, self.next_offset);
+        for (run, bytes) in ready {
+            if self.fill(&mut message, &run, &bytes)? == Filled::Full {
+                break;
+            }
+        }
+        Ok(Some(self.finish(message, view)))
+    }
+
+    fn fill(&mut self, message: &mut Message, run: &Run, bytes: &Bytes) -> Result<Filled, Refusal> {
+        let mut cursor = self.cursor.unwrap_or(RunCursor { position_bytes: 0, base_offset: run.base_offset });
+        let filled = message.fill(bytes, &mut cursor, &self.shared.settings.batch_limits);
+        let filled = filled.map_err(|error| self.corrupt(format!("object {}: {error}", run.object)))?;
+        self.cursor = Some(cursor);
+        if filled == Filled::Exhausted {
+            if message.next_offset != run.next_offset() {
                 return Err(self.corrupt(format!("object {} ends before offset {}", run.object, run.last_offset)));
             }
             self.ahead.pop_front();
             self.cursor = None;
         }
-        if taken.is_none() {
-            return Ok(None);
-        }
-        response.next_offset = self.next_offset;
-        // A tail that is already known shows more than the one this turn began with.
-        response.high_watermark = response.high_watermark.max(self.tail.borrow().high_watermark).max(self.next_offset);
+        Ok(filled)
+    }
+
+    fn finish(&mut self, message: Message, view: TailView) -> FetchResponse {
+        self.next_offset = message.next_offset;
+        self.ended = self.manner.stops && self.next_offset >= self.stop_at;
+        let mut response = self.response(view);
+        (response.batches, response.records) = message.into_parts();
+        // What lies below the end that is known by now may be more than this turn began with.
+        response.high_watermark = self.tail.borrow().high_watermark.max(view.high_watermark).max(self.next_offset);
         metrics::fetched(response.batches.len(), response.records.len());
-        if self.manner.stops && self.next_offset >= self.stop_at {
-            self.ended = true;
-            response.end_reached = true;
-        }
-        Ok(Some(response))
+        response
     }
 
     /// A run could not be read: asks the index again, tries again, or gives up.
@@ -266,6 +275,7 @@ impl PartitionReader {
     }
 
     fn forget_plans(&mut self) {
+        self.page = None;
         self.ahead.clear();
         self.rows.clear();
         self.cursor = None;
