@@ -1,7 +1,7 @@
 //! kill -9 does not show a missing fsync, because the page cache survives the process. So the system calls of the real
 //! binary are read: before each ack leaves, the record's bytes, their directory entry and the commit are synced.
 
-use std::{fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use eagre_proto::v1::{
     CreateTopicRequest, InitProducerRequest, ProduceRequest, ProduceStreamRequest, ProducerSequence, Record,
@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     strace::{Call, parse},
-    support::{Server, dev},
+    support::{Server, dev, wait_until},
 };
 
 const RECORDS: u64 = 12;
@@ -67,6 +67,18 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
+/// What was found durable before an ack.
+struct Durable {
+    /// When the record was written.
+    written: usize,
+    /// Its object under the name it was written to, and under its own.
+    staged: String,
+    object: String,
+    /// The same of the commit.
+    staged_commit: String,
+    commit: String,
+}
+
 /// The trace with a few questions.
 struct Trace(Vec<Call>);
 
@@ -94,6 +106,31 @@ impl Trace {
     fn written<'a>(&'a self, below: &'a str) -> impl Iterator<Item = (&'a str, &'a Call)> {
         let writes = self.of(&["write", "writev", "pwrite64", "pwritev"]);
         writes.filter_map(|call| Some((call.file()?, call))).filter(move |(file, _)| file.starts_with(below))
+    }
+
+    /// Everything that has to be durable before record `number` is acked.
+    fn durable_before_ack(&self, bucket: &str, number: u64) -> Result<Durable, String> {
+        let (data, metadata) = (format!("{bucket}/wal/"), format!("{bucket}/meta"));
+        let answered = self.answered(FIRST_ID + number);
+        let bytes = payload(number);
+        let mut writes = self.written(&data).filter(|(_, call)| contains(&call.bytes(), bytes.as_bytes()));
+        let (staged, write) = writes.next().ok_or(format!("record {number} was not written below {data}"))?;
+        let too_early = |missing| format!("record {number} was acked too early: {missing}");
+        let (object, data_durable) = self.made_durable(staged, write.ended, answered).map_err(too_early)?;
+        // The commit: SlateDB's next WAL file, written after the data was durable, durable before the answer.
+        let is_commit =
+            |path: &str, call: &Call| path.contains("/wal/") && call.began > data_durable && call.ended < answered;
+        let mut missing = "no commit was written".to_owned();
+        for (path, call) in self.written(&metadata).filter(|(path, call)| is_commit(path, call)) {
+            match self.made_durable(path, call.ended, answered) {
+                Ok((commit, _)) => {
+                    let (staged, staged_commit) = (staged.to_owned(), path.to_owned());
+                    return Ok(Durable { written: write.began, staged, object, staged_commit, commit });
+                }
+                Err(why) => missing = why,
+            }
+        }
+        Err(too_early(missing))
     }
 
     /// Follows a written file to durability: its own sync, the move to its final name, the sync of its folder. Returns
@@ -124,32 +161,43 @@ fn everything_is_synced_before_the_ack_leaves() {
         "openat,write,writev,pwrite64,pwritev,sendto,sendmsg,fsync,fdatasync,rename,renameat,renameat2,link,linkat";
     let dev = dev(&bucket, "127.0.0.1:0", "127.0.0.1:0");
     let mut command = Command::new("strace");
-    command.args(["-f", "-yy", "-x", "-s", "1000000", "-e", &format!("trace={calls}"), "-o"]).arg(&file);
+    // -D: strace stands aside, so that the process started here is the service itself.
+    command.args(["-D", "-f", "-yy", "-x", "-s", "1000000", "-e", &format!("trace={calls}"), "-o"]).arg(&file);
     command.arg(dev.get_program()).args(dev.get_args());
     let server = Server::spawn(&mut command);
     tokio::runtime::Runtime::new().unwrap().block_on(produce(server.endpoint()));
-    assert!(server.terminate().success(), "strace passes the signal on and ends as its child ended");
+    let ended = format!("{} +++ exited with 0 +++", server.pid());
+    assert!(server.terminate().success());
+    wait_until("strace has written everything", || fs::read_to_string(&file).unwrap().contains(&ended));
 
     let trace = Trace(parse(&fs::read_to_string(&file).unwrap()));
     let bucket = fs::canonicalize(&bucket).unwrap().to_str().unwrap().to_owned();
-    let (data, metadata) = (format!("{bucket}/wal/"), format!("{bucket}/meta"));
-    let mut commits_seen = 0;
+    let mut commits = BTreeSet::new();
     for number in 0..RECORDS {
-        let answered = trace.answered(FIRST_ID + number);
-        let bytes = payload(number);
-        let write = trace.written(&data).find(|(_, call)| contains(&call.bytes(), bytes.as_bytes()));
-        let (staged, write) = write.unwrap_or_else(|| panic!("record {number} was not written below {data}"));
-        let (object, data_durable) = trace
-            .made_durable(staged, write.ended, answered)
-            .unwrap_or_else(|missing| panic!("record {number} was acked before its data was durable: {missing}"));
-        // The commit: SlateDB's next WAL file, written after the data was durable, durable before the answer.
-        let mut commits = trace
-            .written(&metadata)
-            .filter(|(path, call)| path.contains("/wal/") && call.began > data_durable && call.ended < answered);
-        let commit = commits.find_map(|(path, call)| trace.made_durable(path, call.ended, answered).ok());
-        let (commit, _) = commit.unwrap_or_else(|| panic!("record {number} was acked before its commit was durable"));
-        println!("record {number}: {object}, then {commit}, then the ack");
-        commits_seen += 1;
+        let durable = trace.durable_before_ack(&bucket, number).unwrap_or_else(|missing| panic!("{missing}"));
+        println!("record {number}: {}, then {}, then the ack", durable.object, durable.commit);
+        commits.insert(durable.commit);
     }
-    assert_eq!(commits_seen, RECORDS);
+    assert_eq!(commits.len() as u64, RECORDS, "one record at a time has a commit of its own");
+    the_reading_bites(trace, &bucket);
+}
+
+/// Without one of the syncs the same trace is not accepted.
+fn the_reading_bites(mut trace: Trace, bucket: &str) {
+    let number = RECORDS - 1;
+    let answered = trace.answered(FIRST_ID + number);
+    let durable = trace.durable_before_ack(bucket, number).unwrap();
+    let folder = |path: &str| Path::new(path).parent().unwrap().to_str().unwrap().to_owned();
+    let needed = [&durable.staged, &folder(&durable.object), &durable.staged_commit, &folder(&durable.commit)];
+    for path in needed {
+        let is_sync = |call: &Call| {
+            ["fsync", "fdatasync"].contains(&&*call.name)
+                && call.file() == Some(path)
+                && (durable.written..answered).contains(&call.began)
+        };
+        let (syncs, others): (Vec<Call>, Vec<Call>) = trace.0.into_iter().partition(is_sync);
+        trace.0 = others;
+        assert!(!syncs.is_empty() && trace.durable_before_ack(bucket, number).is_err(), "{path} need not be synced?");
+        trace.0.extend(syncs);
+    }
 }

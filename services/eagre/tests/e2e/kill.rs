@@ -41,7 +41,7 @@ impl Load {
                         let number = lines.len() + 1;
                         // Keys are few, so that each has many records whose order can be seen.
                         let line = format!(
-                            r#"{{"key":"{}","from":"{name}","n":{number:07},"pad":"{:.<150}"}}"#,
+                            r#"{{"key":"{}","from":"{name}","n":"{number:07}","pad":"{:.<150}"}}"#,
                             number % 23,
                             ""
                         );
@@ -79,7 +79,7 @@ impl Load {
 
 /// Numbers of a producer's lines only grow within a partition, so none is there twice; and none is missing.
 fn assert_once_in_order(name: &str, log: &Log, lines: usize) {
-    let mark = format!(r#""from":"{name}","n":"#);
+    let mark = format!(r#""from":"{name}","n":""#);
     let mut seen = 0;
     for (partition, records) in &log.0 {
         let numbers: Vec<&str> = records.values().filter_map(|value| Some(&value.split_once(&mark)?.1[..7])).collect();

@@ -1,7 +1,5 @@
 //! Stopping: SIGTERM drains, Ctrl-C of a client flushes.
 
-use std::fs;
-
 use crate::support::{Produce, Server, acks, finish, free_port, wait_until};
 
 #[test]
@@ -56,15 +54,19 @@ fn an_interrupted_producer_flushes_and_says_130() {
 #[test]
 fn a_producer_gives_up_after_its_delivery_timeout_and_says_what_is_missing() {
     let elsewhere = tempfile::tempdir().unwrap();
-    let lines = elsewhere.path().join("lines");
-    fs::write(&lines, "a\nb\nc\n").unwrap();
+    let acked = elsewhere.path().join("acks");
     let server = Server::start("memory://");
     server.run(&["topic", "create", "t", "--partitions", "1"]);
-    let endpoint = server.endpoint();
+    let arguments = ["t", "--delivery-timeout", "1s", "--acks-to", acked.to_str().unwrap()];
+    let mut produce = Produce::start(&server.endpoint(), &arguments);
+    produce.line("first");
+    wait_until("the first line is acked", || acks(&acked).len() == 1);
     server.kill();
-    let arguments = ["produce", "t", "--delivery-timeout", "1s", "--file", lines.to_str().unwrap()];
-    let output = finish(crate::support::client(&endpoint, &arguments).spawn().unwrap(), "eagre produce");
+    produce.line("second");
+    produce.line("third");
+    let output = produce.finish();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains('3') && said.contains("line 1"), "how many, and the first one's line: {said}");
+    assert!(said.contains("2 ") && said.contains("line 2"), "how many, and the first one's line: {said}");
+    assert_eq!(acks(&acked), [(0, 0, 1)]);
 }
