@@ -6,7 +6,7 @@ use eagre_env::Env;
 use eagre_model::ShardId;
 use object_store::{ObjectStore, path::Path};
 use slatedb::{
-    CompactorBuilder, Db, ErrorKind, Settings, WalReader,
+    CompactorBuilder, Db, ErrorKind, Settings, WalFile, WalReader,
     admin::AdminBuilder,
     config::{CompactionWorkerOptions, CompactorOptions, GarbageCollectorDirectoryOptions, GarbageCollectorOptions},
 };
@@ -104,19 +104,29 @@ async fn look(env: &Env, store: &Arc<dyn ObjectStore>, shard: ShardId) -> Result
     }
     let wal = WalReader::new(path(shard), store.clone());
     let files = wal.list(manifest.replay_after_wal_id() + 1..).await?;
-    // The newest ones may be fences, which hold no rows.
     for file in files.iter().rev() {
-        let mut rows = file.iterator().await?;
-        let mut newest = None;
-        while let Some(row) = rows.next().await? {
-            newest = newest.max(row.create_ts);
-        }
-        if let Some(tick) = newest {
-            latest_ms = latest_ms.max(tick);
-            break;
+        // A fence has none. One that is gone or damaged is for SlateDB to judge, when it replays.
+        match newest_row(file).await {
+            Ok(Some(ms)) => {
+                latest_ms = latest_ms.max(ms);
+                break;
+            }
+            Ok(None) => {}
+            Err(error) if error.kind() == ErrorKind::Data => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(Found { writer_epoch: manifest.writer_epoch(), latest_ms })
+}
+
+/// When the newest row of a WAL object was written; `None` when it has none.
+async fn newest_row(file: &WalFile) -> Result<Option<i64>, slatedb::Error> {
+    let mut rows = file.iterator().await?;
+    let mut newest = None;
+    while let Some(row) = rows.next().await? {
+        newest = newest.max(row.create_ts);
+    }
+    Ok(newest)
 }
 
 fn db_settings(settings: &StoreSettings) -> Settings {

@@ -65,7 +65,7 @@ fn under_turmoil() {
             .simulation_duration(Duration::from_secs(4_000))
             .tick_duration(Duration::from_millis(5))
             .build();
-        let (requests, done) = std::sync::mpsc::channel();
+        let (requests, done) = std::sync::mpsc::sync_channel(1);
         sim.client("writer", async move {
             requests.send(story(seed).await)?;
             Ok(())
