@@ -2,9 +2,8 @@
 
 mod common;
 
-use std::sync::Arc;
-
-use common::{Town, bucket, env, node};
+use common::World;
+use eagre_env::{Network, TcpNetwork};
 use eagre_model::ShardId;
 use eagre_sequencer_api::{
     Peers, Pinged, Sequencer, conformance,
@@ -12,12 +11,12 @@ use eagre_sequencer_api::{
     server::SequencerServer,
 };
 use eagre_transport::{ChannelSettings, ServerSettings};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn in_process() {
-    let (env, town) = (env(1, "a"), Arc::new(Town::default()));
-    let node = node(&env, &bucket(&env).await, &town, "one");
+    let node = World::new().node("one").await;
     node.start().await.unwrap();
     conformance::check(node.as_ref()).await;
     node.stop().await;
@@ -25,23 +24,23 @@ async fn in_process() {
 
 #[tokio::test]
 async fn over_grpc() {
-    let (env, town) = (env(2, "a"), Arc::new(Town::default()));
-    let node = node(&env, &bucket(&env).await, &town, "one");
-    let listener = env.network.listen("127.0.0.1:0").await.unwrap();
+    let node = World::new().node("one").await;
+    let network = Arc::new(TcpNetwork);
+    let listener = network.listen("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr());
     let service = SequencerServer::new(node.clone(), node.clone(), ShardId::FIRST).into_service();
     let stop = CancellationToken::new();
     let routes = tonic::service::Routes::new(service);
     let serve = eagre_transport::serve(listener, routes, ServerSettings::default(), stop.clone().cancelled_owned());
     let server = tokio::spawn(serve);
-    let channel = eagre_transport::channel(env.network.clone(), &address, &ChannelSettings::default()).unwrap();
+    let channel = eagre_transport::channel(network.clone(), &address, &ChannelSettings::default()).unwrap();
     let remote = RemoteSequencer::new(channel.clone(), ShardId::FIRST);
     assert!(remote.join().await.is_err(), "it has not started");
     assert!(remote.open_commits(1).await.is_err());
 
     node.start().await.unwrap();
     conformance::check(&remote).await;
-    let peers = GrpcPeers::new(env.network.clone());
+    let peers = GrpcPeers::new(network);
     let answer = peers.ping(&address, ShardId::FIRST).await.unwrap();
     assert_eq!(answer, node.ping().await);
     assert!(answer.healthy && answer.claim == 1);

@@ -9,5 +9,3 @@ pub mod claim;
 pub mod register;
 pub mod rival;
 
-#[cfg(test)]
-mod tests;

@@ -1,40 +1,94 @@
-//! A node over a bucket in memory, and what its tests ask of it.
+//! Nodes over one bucket in memory, on tokio's clock, and what their tests ask of them.
 
 #![expect(clippy::allow_attributes, reason = "each test binary uses a part of this")]
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
-use std::{collections::BTreeMap, sync::Arc};
+pub mod faults;
 
-use async_trait::async_trait;
-use eagre_env::{Env, HostIdentity, SeededRandomness, SystemClock, TcpNetwork};
-use eagre_metadata::StoreSettings;
-use eagre_model::{ObjectId, ProducerEpoch, ProducerId, ShardId, TopicPartition, TopicRecord, UploadEpoch};
-use eagre_objects::{Bucket, BucketUrl};
-use eagre_sequencer::{SequencerNode, SequencerSettings};
-use eagre_sequencer_api::{
-    BatchOutcome, CommitBatch, CommitReply, CommitRequest, CommitRun, CommitStream, Peers, PingAnswer, Pinged,
-    ProducerSequence,
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
-/// Nodes that can be pinged, by address.
-#[derive(Default)]
-pub struct Town(std::sync::Mutex<BTreeMap<String, Arc<SequencerNode>>>);
+use async_trait::async_trait;
+use eagre_env::{Clock, Env, HostIdentity, SeededRandomness, TcpNetwork};
+use eagre_metadata::StoreSettings;
+use eagre_model::{ObjectId, ProducerEpoch, ProducerId, ShardId, TopicPartition, TopicRecord, UploadEpoch};
+use eagre_objects::{Bucket, BucketKind};
+use eagre_sequencer::{SequencerNode, SequencerSettings};
+use eagre_sequencer_api::{
+    BatchOutcome, CommitBatch, CommitReply, CommitRequest, CommitRun, CommitStream, Joined, Peers, PingAnswer, Pinged,
+    ProducerSequence, Sequencer,
+};
+use tokio::time::Instant;
 
-impl Town {
-    pub fn move_in(&self, address: &str, node: Arc<SequencerNode>) {
-        self.0.lock().unwrap().insert(address.into(), node);
+use faults::FaultyStore;
+
+/// R in all tests.
+pub const REACH: Duration = Duration::from_secs(1);
+const START_MS: i64 = 1_790_000_000_000;
+
+#[derive(Debug)]
+struct TokioClock(Instant);
+
+impl Clock for TokioClock {
+    fn unix_ms(&self) -> i64 {
+        START_MS + i64::try_from(self.0.elapsed().as_millis()).unwrap()
     }
 
-    pub fn move_out(&self, address: &str) {
-        self.0.lock().unwrap().remove(address);
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// A bucket and the nodes over it, by address.
+pub struct World {
+    pub store: FaultyStore,
+    nodes: Mutex<BTreeMap<String, Arc<SequencerNode>>>,
+}
+
+impl World {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { store: FaultyStore::new(), nodes: Mutex::default() })
+    }
+
+    /// A node on a machine of its own that nobody knows anything of.
+    pub async fn node(self: &Arc<Self>, address: &str) -> Arc<SequencerNode> {
+        self.node_in(env(address), address).await
+    }
+
+    /// A node in a given environment. Pings reach it from now on.
+    pub async fn node_in(self: &Arc<Self>, env: Env, address: &str) -> Arc<SequencerNode> {
+        let bucket = Bucket::from_store(&env, Arc::new(self.store.clone()), BucketKind::Memory).await.unwrap();
+        let settings = SequencerSettings::new(address, StoreSettings::for_folder());
+        let node = SequencerNode::new(env, bucket, self.clone(), settings);
+        self.nodes.lock().unwrap().insert(address.into(), node.clone());
+        node
+    }
+
+    /// Pings do not reach the node any more.
+    pub fn cut_off(&self, address: &str) {
+        self.nodes.lock().unwrap().remove(address);
+    }
+
+    /// The bucket without a node.
+    pub async fn bucket(&self) -> Bucket {
+        Bucket::from_store(&env("nobody"), Arc::new(self.store.clone()), BucketKind::Memory).await.unwrap()
+    }
+
+    /// How many claims were created, as their PUTs tell.
+    pub fn claims(&self) -> usize {
+        let puts = self.store.count("PUT", "lease/");
+        puts - self.store.count("PUT", ".stepped-down")
     }
 }
 
 #[async_trait]
-impl Peers for Town {
+impl Peers for World {
     async fn ping(&self, address: &str, shard: ShardId) -> Option<PingAnswer> {
         assert_eq!(shard, ShardId::FIRST);
-        let node = self.0.lock().unwrap().get(address).cloned();
+        let node = self.nodes.lock().unwrap().get(address).cloned();
         match node {
             Some(node) => Some(node.ping().await),
             None => None,
@@ -43,20 +97,62 @@ impl Peers for Town {
 }
 
 /// A machine of its own for every name.
-pub fn env(seed: u64, machine: &str) -> Env {
-    let host = HostIdentity { machine: machine.into(), process: 1, started: 1 };
-    Env::new(Arc::new(SystemClock), Arc::new(SeededRandomness::new(seed)), Arc::new(TcpNetwork), host)
+pub fn env(machine: &str) -> Env {
+    env_on(HostIdentity { machine: machine.into(), process: 1, started: 1 })
 }
 
-pub async fn bucket(env: &Env) -> Bucket {
-    Bucket::open(env, &BucketUrl::Memory).await.unwrap()
+/// An environment in a given process.
+pub fn env_on(host: HostIdentity) -> Env {
+    let seed = host.machine.bytes().map(u64::from).sum();
+    let clock = Arc::new(TokioClock(Instant::now()));
+    Env::new(clock, Arc::new(SeededRandomness::new(seed)), Arc::new(TcpNetwork), host)
 }
 
-pub fn node(env: &Env, bucket: &Bucket, town: &Arc<Town>, address: &str) -> Arc<SequencerNode> {
-    let settings = SequencerSettings::new(address, StoreSettings::for_folder());
-    let node = SequencerNode::new(env.clone(), bucket.clone(), town.clone(), settings);
-    town.move_in(address, node.clone());
-    node
+/// A gateway that commits objects that nobody uploads.
+pub struct Gateway {
+    pub joined: Joined,
+    pub stream: CommitStream,
+    next_number: u64,
+}
+
+impl Gateway {
+    pub async fn join(sequencer: &dyn Sequencer) -> Self {
+        let joined = sequencer.join().await.unwrap();
+        let stream = sequencer.open_commits(joined.incarnation).await.unwrap();
+        Self { joined, stream, next_number: 0 }
+    }
+
+    /// Opens its stream anew, perhaps at another sequencer.
+    pub async fn reopen(&mut self, sequencer: &dyn Sequencer) {
+        self.stream = sequencer.open_commits(self.joined.incarnation).await.unwrap();
+    }
+
+    /// A new object whose runs lie one behind the other.
+    pub fn request(&mut self, runs: impl IntoIterator<Item = (TopicPartition, Vec<CommitBatch>)>) -> CommitRequest {
+        let (epoch, incarnation) = (self.joined.upload_epoch, self.joined.incarnation);
+        let object = ObjectId { epoch, incarnation, number: self.next_number };
+        self.next_number += 1;
+        let mut object_length_bytes = 0;
+        let runs = runs.into_iter().map(|(partition, batches)| {
+            let position_bytes = object_length_bytes;
+            object_length_bytes += batches.iter().map(|batch| u64::from(batch.length_bytes)).sum::<u64>();
+            CommitRun { partition, position_bytes, batches }
+        });
+        let runs = runs.collect();
+        CommitRequest { object, object_length_bytes, runs }
+    }
+
+    /// Sends a request and takes its reply; `None` when the stream ended.
+    pub async fn send(&mut self, request: CommitRequest) -> Option<CommitReply> {
+        self.stream.requests.send(request).await.ok()?;
+        self.stream.replies.recv().await
+    }
+
+    /// Commits one run that must be answered.
+    pub async fn commit(&mut self, partition: TopicPartition, batches: Vec<CommitBatch>) -> Vec<BatchOutcome> {
+        let request = self.request([(partition, batches)]);
+        outcomes(self.send(request).await)
+    }
 }
 
 pub fn of(topic: &TopicRecord, partition: u32) -> TopicPartition {
@@ -80,29 +176,30 @@ pub fn sequenced(records: u32, id: i64, epoch: i16, first_sequence: i32) -> Comm
     CommitBatch { producer: Some(producer), ..batch(records) }
 }
 
-/// A request over an object whose runs lie one behind the other.
-pub fn request(
-    incarnation: u64,
-    epoch: UploadEpoch,
-    number: u64,
-    runs: impl IntoIterator<Item = (TopicPartition, Vec<CommitBatch>)>,
-) -> CommitRequest {
-    let mut end = 0;
-    let runs = runs.into_iter().map(|(partition, batches)| {
-        let position_bytes = end;
-        end += batches.iter().map(|batch| u64::from(batch.length_bytes)).sum::<u64>();
-        CommitRun { partition, position_bytes, batches }
-    });
-    let runs = runs.collect();
-    CommitRequest { object: ObjectId { epoch, incarnation, number }, object_length_bytes: end, runs }
+pub fn appended(base_offset: i64) -> BatchOutcome {
+    BatchOutcome::Appended { base_offset }
 }
 
-/// Sends one request and takes its reply; `None` when the stream ended.
-pub async fn commit(stream: &mut CommitStream, request: CommitRequest) -> Option<CommitReply> {
-    stream.requests.send(request).await.ok()?;
-    stream.replies.recv().await
+pub fn duplicate(base_offset: i64) -> BatchOutcome {
+    BatchOutcome::Duplicate { base_offset }
 }
 
 pub fn outcomes(reply: Option<CommitReply>) -> Vec<BatchOutcome> {
-    reply.unwrap().result.unwrap().outcomes
+    reply.expect("the stream ended").result.unwrap().outcomes
+}
+
+/// The end of a log, when the sequencer says.
+pub async fn end_of(sequencer: &dyn Sequencer, partition: TopicPartition) -> Option<i64> {
+    sequencer.bounds(&[partition]).await.ok()?[0].map(|bounds| bounds.high_watermark)
+}
+
+/// Steps virtual time until the condition holds; a test that never gets there fails by this bound, not by luck.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..100_000 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never happened: {what}");
 }
