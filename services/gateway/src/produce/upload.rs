@@ -97,7 +97,7 @@ impl Uploader {
     }
 }
 
-fn build(id: ObjectId, parts: Parts) -> WalObject {
+pub(super) fn build(id: ObjectId, parts: Parts) -> WalObject {
     let mut builder = WalObjectBuilder::new();
     for (partition, batches) in parts {
         for batch in batches {
@@ -107,7 +107,7 @@ fn build(id: ObjectId, parts: Parts) -> WalObject {
     builder.finish(id)
 }
 
-fn commit_request(object: &WalObject) -> CommitRequest {
+pub(super) fn commit_request(object: &WalObject) -> CommitRequest {
     let run = |run: &WalRun| CommitRun {
         partition: run.partition,
         position_bytes: run.position_bytes,

@@ -21,6 +21,8 @@ use crate::{
 /// Objects between their cut and their answer, oldest first.
 pub(super) struct CommitQueue {
     entries: VecDeque<Entry>,
+    /// What was sent on the present stream and not answered, in the order in which it was sent.
+    sent: VecDeque<ObjectId>,
     next_order: u64,
     answer_after_max: Duration,
     /// A planted bug.
@@ -78,7 +80,14 @@ impl Answers {
 
 impl CommitQueue {
     pub fn new(answer_after_max: Duration, resends_reversed: bool) -> Self {
-        Self { entries: VecDeque::new(), next_order: 0, answer_after_max, resends_reversed, trouble: None }
+        Self {
+            entries: VecDeque::new(),
+            sent: VecDeque::new(),
+            next_order: 0,
+            answer_after_max,
+            resends_reversed,
+            trouble: None,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -126,34 +135,35 @@ impl CommitQueue {
         }
     }
 
-    /// The object that may be submitted now: everything before it has been.
+    /// The object that may be submitted now: everything before it has been, and nothing before it is under way with an
+    /// older epoch. Such a one may be refused and have to come again, before what is behind it.
     pub fn next_to_submit(&self) -> Option<ObjectId> {
-        let next = self.entries.iter().find(|entry| !matches!(entry.stage, Stage::Submitted(_)))?;
-        match &next.stage {
-            Stage::Uploaded(uploaded) => Some(uploaded.request.object),
-            Stage::Uploading | Stage::Submitted(_) => None,
-        }
+        self.candidate().and_then(|place| self.entries[place].id)
+    }
+
+    fn candidate(&self) -> Option<usize> {
+        let place = self.entries.iter().position(|entry| !matches!(entry.stage, Stage::Submitted(_)))?;
+        let epoch = self.entries[place].id?.epoch;
+        let is_uploaded = matches!(self.entries[place].stage, Stage::Uploaded(_));
+        let older = self.entries.range(..place).any(|entry| entry.id.is_some_and(|id| id.epoch < epoch));
+        (is_uploaded && !older).then_some(place)
     }
 
     /// Marks that object as submitted and returns the request to send.
     pub fn submit(&mut self) -> Option<CommitRequest> {
-        let entry = self.entries.iter_mut().find(|entry| !matches!(entry.stage, Stage::Submitted(_)))?;
-        match std::mem::replace(&mut entry.stage, Stage::Uploading) {
-            Stage::Uploaded(uploaded) => {
-                let request = uploaded.request.clone();
-                entry.stage = Stage::Submitted(uploaded);
-                entry.maybe_judged = true;
-                Some(request)
-            }
-            other => {
-                entry.stage = other;
-                None
-            }
-        }
+        let place = self.candidate()?;
+        let entry = &mut self.entries[place];
+        let Stage::Uploaded(uploaded) = std::mem::replace(&mut entry.stage, Stage::Uploading) else { return None };
+        let request = uploaded.request.clone();
+        entry.stage = Stage::Submitted(uploaded);
+        entry.maybe_judged = true;
+        self.sent.push_back(request.object);
+        Some(request)
     }
 
     /// The stream broke: what is unanswered is to be submitted again, in the same order, before anything newer.
     pub fn stream_lost(&mut self) {
+        self.sent.clear();
         let mut unanswered = Vec::new();
         for (place, entry) in self.entries.iter_mut().enumerate() {
             match std::mem::replace(&mut entry.stage, Stage::Uploading) {
@@ -176,14 +186,16 @@ impl CommitQueue {
         self.trouble = Some(why);
     }
 
-    /// What the answer asks for; `None`: it is not the answer to the oldest commit submitted.
+    /// What the answer asks for; `None`: it is not the answer to the oldest commit that was sent.
     pub fn reply(&mut self, reply: CommitReply) -> Option<Vec<Effect>> {
         self.trouble = None;
-        let place = self.entries.iter().position(|entry| matches!(entry.stage, Stage::Submitted(_)))?;
-        if self.entries[place].id != Some(reply.object) {
-            tracing::error!(expected = ?self.entries[place].id, got = %reply.object, "answers out of order");
+        let expected = self.sent.pop_front();
+        if expected != Some(reply.object) {
+            tracing::error!(?expected, got = %reply.object, "answers out of order");
             return None;
         }
+        let submitted = |entry: &Entry| entry.id == expected && matches!(entry.stage, Stage::Submitted(_));
+        let place = self.entries.iter().position(submitted)?;
         match reply.result {
             Ok(answer) => Some(self.judged(place, &answer)),
             Err(CommitFailure::EpochBelowFloor { upload_epoch }) => self.below_floor(place, upload_epoch),
@@ -277,7 +289,11 @@ impl CommitQueue {
         }
     }
 
+    /// Where the object is that was cut at that place in the order.
     fn place(&self, order: u64) -> Option<usize> {
         self.entries.iter().position(|entry| entry.order == order)
     }
 }
+
+#[cfg(test)]
+mod tests;
