@@ -18,6 +18,8 @@ const KEPT_LINES: usize = 60_000;
 pub struct Trace {
     time: Arc<VirtualTime>,
     story: Arc<Mutex<Story>>,
+    /// Print each line at once: for a simulation that does not come to its end.
+    live: bool,
 }
 
 struct Story {
@@ -27,10 +29,10 @@ struct Story {
 }
 
 impl Trace {
-    /// An empty trace.
+    /// An empty trace. With `EAGRE_TRACE` in the environment every line is printed when it is added.
     pub fn new(time: Arc<VirtualTime>) -> Self {
         let story = Story { lines: VecDeque::new(), total: 0, hasher: std::hash::DefaultHasher::new() };
-        Self { time, story: Arc::new(Mutex::new(story)) }
+        Self { time, story: Arc::new(Mutex::new(story)), live: std::env::var_os("EAGRE_TRACE").is_some() }
     }
 
     /// Adds a line of the given host.
@@ -39,6 +41,9 @@ impl Trace {
         let mut line = String::with_capacity(96);
         // Writing to a string does not fail.
         let _ = write!(line, "{host:<10} {what}");
+        if self.live {
+            show(now, &line);
+        }
         let mut story = self.story.lock().unwrap_or_else(PoisonError::into_inner);
         story.hasher.write_u128(now.as_nanos());
         story.hasher.write(line.as_bytes());
@@ -70,6 +75,11 @@ impl Trace {
         let lines = story.lines.iter().filter(|(_, line)| wanted(line));
         lines.map(|(time, line)| format!("{:>12.6} {line}", time.as_secs_f64())).collect()
     }
+}
+
+#[expect(clippy::print_stderr, reason = "asked for by the environment")]
+fn show(now: Duration, line: &str) {
+    eprintln!("{:>12.6} {line}", now.as_secs_f64());
 }
 
 impl fmt::Debug for Trace {

@@ -80,6 +80,11 @@ impl SimBucket {
         Self { shared: Arc::new(shared) }
     }
 
+    /// What kind of store it is.
+    pub fn kind(&self) -> BucketKind {
+        self.shared.kind
+    }
+
     /// The bucket as one host reaches it.
     pub fn on_host(&self, host: &str) -> Arc<dyn ObjectStore> {
         Arc::new(HostBucket::new(Arc::clone(&self.shared), host))

@@ -28,14 +28,15 @@ pub(crate) async fn run(role: Role) {
     loop {
         let last = role.world.phase() >= Phase::Quiet;
         for partition in partitions() {
-            turn += 1;
-            let gateway = &gateways[turn % gateways.len()];
-            while let Err(error) = audit(&role, gateway, partition).await {
+            // One of two nodes holds the shard, so each is asked.
+            loop {
+                turn += 1;
+                let Err(error) = audit(&role, &gateways[turn % gateways.len()], partition).await else { break };
                 role.world.trace.note(&role.host, format_args!("no index of {partition}: {error}"));
-                sleep(Duration::from_millis(100)).await;
                 if !last {
                     break;
                 }
+                sleep(Duration::from_millis(100)).await;
             }
         }
         if last {

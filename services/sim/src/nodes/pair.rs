@@ -1,0 +1,60 @@
+//! One of two nodes over one bucket: a gateway that follows whoever serves the shard, and a candidate for it.
+//!
+//! The service runs as one process for now; this wiring shows that two share a bucket safely, which is what the lease and
+//! the fence are for.
+
+use std::{sync::Arc, time::Duration};
+
+use eagre_gateway::{Gateway, GatewaySettings};
+use eagre_log::{ReaderSettings, RunReader};
+use eagre_metadata::StoreSettings;
+use eagre_runtime::NodeParts;
+use eagre_sequencer::{SequencerNode, SequencerSettings};
+use eagre_sequencer_api::{
+    remote::{GrpcPeers, RemoteSequencer},
+    server::SequencerServer,
+};
+use eagre_transport::{ChannelSettings, ServerSettings};
+use tokio::time::sleep;
+
+use super::{GRPC_PORT, following::Following};
+
+/// A candidate that found the shard held tries again after this pause.
+const CANDIDACY_PAUSE: Duration = Duration::from_millis(400);
+
+/// Serves for ever, and whenever the shard can be had, holds it. `told` hears of every change.
+pub(super) async fn serve(parts: NodeParts, other: &str, told: impl Fn(&str)) -> Result<(), String> {
+    let NodeParts { env, bucket, caches, grpc, advertised, stop_limit, .. } = parts;
+    let peers = Arc::new(GrpcPeers::new(env.network.clone()));
+    let settings =
+        SequencerSettings { stop_limit, ..SequencerSettings::new(advertised, StoreSettings::for_object_store()) };
+    let shard = settings.shard;
+    let own = SequencerNode::new(env.clone(), bucket.clone(), peers, settings);
+    let quick = ChannelSettings {
+        connect_timeout: Duration::from_secs(1),
+        keepalive_interval: Duration::from_secs(1),
+        keepalive_timeout: Duration::from_secs(1),
+        ..ChannelSettings::default()
+    };
+    let channel = eagre_transport::channel(env.network.clone(), &format!("http://{other}:{GRPC_PORT}"), &quick);
+    let remote = RemoteSequencer::new(channel.map_err(|error| error.to_string())?, shard);
+    let following = Arc::new(Following::new(own.clone(), Arc::new(remote)));
+    let settings = GatewaySettings::for_bucket(bucket.kind());
+    let reader = RunReader::new(&env, bucket.clone(), caches, &ReaderSettings::default());
+    let gateway = Gateway::start(env, bucket, reader, following, settings).map_err(|error| error.to_string())?;
+    let internal = SequencerServer::new(own.clone(), own.clone(), shard);
+    let routes = gateway.routes().add_service(internal.into_service());
+    tokio::spawn(eagre_transport::serve(grpc, routes, ServerSettings::default(), std::future::pending()));
+    loop {
+        match own.start().await {
+            Ok(()) => break,
+            Err(error) => told(&error.to_string()),
+        }
+        sleep(CANDIDACY_PAUSE).await;
+    }
+    told("holds the shard");
+    // From here on the node claims again by itself when it is deposed.
+    std::future::pending::<()>().await;
+    drop(gateway);
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Seeds: whole simulations without known bugs, in which the judge finds nothing.
+
+use eagre_sim::{Scenario, run};
+
+/// `EAGRE_SEED=n` runs one seed and prints its story; `EAGRE_SEEDS=a..b` or `EAGRE_SEEDS=count` chooses many.
+fn seeds() -> std::ops::Range<u64> {
+    let number = |text: &str| text.trim().parse::<u64>().unwrap();
+    if let Ok(one) = std::env::var("EAGRE_SEED") {
+        return number(&one)..number(&one) + 1;
+    }
+    match std::env::var("EAGRE_SEEDS") {
+        Ok(range) => match range.split_once("..") {
+            Some((from, to)) => number(from)..number(to),
+            None => 0..number(&range),
+        },
+        Err(_) => 0..20,
+    }
+}
+
+#[test]
+fn no_seed_shows_a_violation() {
+    let seeds = seeds();
+    let alone = seeds.end - seeds.start == 1;
+    let mut failures = Vec::new();
+    for seed in seeds {
+        let verdict = run(&Scenario::of_seed(seed));
+        eprintln!("seed {seed}: {} {:?}", verdict.fingerprint, verdict.tally);
+        if !verdict.is_clean() || alone {
+            eprintln!("{}", verdict.story(60));
+        }
+        if !verdict.is_clean() {
+            failures.push(seed);
+        }
+    }
+    assert!(failures.is_empty(), "seeds {failures:?} fail");
+}
