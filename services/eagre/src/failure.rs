@@ -92,8 +92,8 @@ impl From<ReadError> for Failure {
             ReadError::UnknownPartition { topic, .. } => {
                 Self::new(what).hint(format!("see `eagre topic describe {topic}`"))
             }
-            ReadError::OffsetOutOfRange { log_start_offset, high_watermark, .. } => {
-                Self::new(what).hint(format!("offsets from {log_start_offset} to {high_watermark} are valid"))
+            ReadError::OffsetOutOfRange { .. } => {
+                Self::new(what).hint("--from beginning reads from the first record that there is")
             }
             ReadError::Corrupt(_) => Self::new(what).hint("see the service's log"),
             ReadError::Invalid(_) => Self::new(what),

@@ -2,19 +2,22 @@
 
 use std::io::{self, IsTerminal as _};
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
+use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::cli::Command;
 
 /// Names what is logged, as `warn` or `eagre_gateway=debug,info`.
-const FILTER_VARIABLE: &str = "EAGRE_LOG";
+const FILTER_VARIABLE: &str = "RUST_LOG";
+/// SlateDB tells all its settings at each start, and more.
+const SERVICE_FILTER: &str = "info,slatedb=warn";
 
-/// Starts logging: of a service what it does, of a client what went wrong, or what `EAGRE_LOG` asks for.
+/// Starts logging: of a service what it does, of a client what went wrong, or what `RUST_LOG` asks for.
 pub fn start(command: &Command) {
     let is_service = matches!(command, Command::Dev(_));
-    let default = if is_service { LevelFilter::INFO } else { LevelFilter::WARN };
-    let filter = EnvFilter::builder().with_default_directive(default.into()).with_env_var(FILTER_VARIABLE);
-    let log = fmt().with_env_filter(filter.from_env_lossy()).with_writer(io::stderr);
+    let default = if is_service { SERVICE_FILTER } else { "warn" };
+    let filter = std::env::var(FILTER_VARIABLE).ok().filter(|filter| !filter.is_empty());
+    let filter = EnvFilter::builder().parse_lossy(filter.as_deref().unwrap_or(default));
+    let log = fmt().with_env_filter(filter).with_writer(io::stderr);
     let log = log.with_ansi(io::stderr().is_terminal());
     if is_service {
         log.init();

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod fsync;
 #[cfg(test)]
 mod full_disk;

@@ -1,0 +1,245 @@
+//! The client commands, spelled as scripts spell them.
+
+use std::{fs, io::Write, path::Path, process::Output};
+
+use crate::support::{Produce, Server, acks, client, exit_status, finish, signal, wait_until};
+
+fn server() -> (tempfile::TempDir, Server) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path().to_str().unwrap());
+    (folder, server)
+}
+
+/// A command with this on its standard input.
+fn with_input(server: &Server, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = server.client(arguments).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    finish(child, &format!("{arguments:?}"))
+}
+
+fn fails(server: &Server, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = finish(server.client(arguments).spawn().unwrap(), &format!("{arguments:?}"));
+    assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Partition, offset, key and value of each record.
+fn read(server: &Server, arguments: &[&str]) -> Vec<(u64, i64, Option<String>, String)> {
+    let text = server.run(&[&["consume"], arguments, &["--format", "json"]].concat());
+    let record = |line: &str| {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        let key = record["key"].as_str().map(str::to_owned);
+        let value = record["value"].as_str().unwrap().to_owned();
+        (record["partition"].as_u64().unwrap(), record["offset"].as_i64().unwrap(), key, value)
+    };
+    text.lines().map(record).collect()
+}
+
+fn offsets(server: &Server, arguments: &[&str]) -> Vec<i64> {
+    read(server, arguments).into_iter().map(|(_, offset, ..)| offset).collect()
+}
+
+#[test]
+fn a_topic_is_created_listed_described_and_deleted() {
+    let (_folder, server) = server();
+    assert_eq!(server.run(&["topic", "list"]), "");
+    server.run(&["topic", "create", "b", "--partitions", "3"]);
+    server.run(&["topic", "create", "a"]);
+    assert_eq!(server.run(&["topic", "list"]), "a\nb\n");
+    assert!(with_input(&server, &["produce", "b", "--partition", "2"], b"one\ntwo\n").status.success());
+
+    let described = server.run(&["topic", "describe", "b"]);
+    let rows: Vec<Vec<&str>> = described.lines().map(|line| line.split_whitespace().collect()).collect();
+    let table = rows.iter().position(|row| row.first() == Some(&"PARTITION")).expect("a table");
+    assert_eq!(rows[table][..4], ["PARTITION", "LOG-START", "HIGH-WATERMARK", "BYTES"]);
+    assert_eq!(rows[table + 1][..4], ["0", "0", "0", "0"]);
+    assert_eq!(rows[table + 3][..3], ["2", "0", "2"]);
+    assert!(rows[table + 3][3].parse::<u64>().unwrap() > 0);
+    assert!(described.contains("3 partitions"), "{described}");
+    assert!(server.run(&["topic", "describe", "a"]).contains("elastic, 4 partitions"));
+
+    let (status, message) = fails(&server, &["topic", "create", "b"]);
+    assert!(status == Some(1) && message.contains("error: topic \"b\" exists already; hint: "), "{message}");
+    server.run(&["topic", "delete", "b"]);
+    assert_eq!(server.run(&["topic", "list"]), "a\n");
+    for arguments in [["topic", "delete", "b"], ["topic", "describe", "b"]] {
+        let (status, message) = fails(&server, &arguments);
+        assert!(status == Some(1) && message.contains("error: topic \"b\" does not exist; hint: "), "{message}");
+    }
+    let (status, message) = fails(&server, &["topic", "create", "no/slash"]);
+    assert!(status == Some(1) && message.starts_with("error: "), "{message}");
+}
+
+#[test]
+fn keys_come_from_where_the_command_says() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t", "--partitions", "8"]);
+    let cases: [(&[&str], &str, Vec<(Option<&str>, &str)>); 4] = [
+        (&["--key", "k"], "a\nb", vec![(Some("k"), "a"), (Some("k"), "b")]),
+        (&["--key-separator", "::"], "k::v::w\n::\n", vec![(Some("k"), "v::w"), (Some(""), "")]),
+        (
+            &["--key-field", "id"],
+            "{\"id\":\"x\"}\n{\"id\":7}\n{\"id\":null}\n",
+            vec![(Some("x"), "{\"id\":\"x\"}"), (Some("7"), "{\"id\":7}"), (None, "{\"id\":null}")],
+        ),
+        (&["--partition", "5", "--key", "k"], "pinned\n", vec![(Some("k"), "pinned")]),
+    ];
+    let mut expected = Vec::new();
+    for (arguments, input, records) in cases {
+        let output = with_input(&server, &[&["produce", "t"], arguments].concat(), input.as_bytes());
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        expected.extend(records.into_iter().map(|(key, value)| (key.map(str::to_owned), value.to_owned())));
+    }
+    let read = read(&server, &["t", "--until-end"]);
+    let mut found: Vec<_> = read.iter().map(|(_, _, key, value)| (key.clone(), value.clone())).collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    // Kafka's `Utils.toPositive(Utils.murmur2("k".getBytes())) % 8`, and where it was said otherwise.
+    let partitions = |value: &str| read.iter().find(|record| record.3 == value).unwrap().0;
+    assert_eq!(partitions("a"), partitions("b"));
+    assert_eq!(partitions("pinned"), 5);
+}
+
+#[test]
+fn a_line_without_its_key_is_left_out_and_told() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t", "--partitions", "1"]);
+    let acked = tempfile::NamedTempFile::new().unwrap();
+    let acks_to = acked.path().to_str().unwrap();
+    let input = b"{\"id\":1}\nno json\n{\"other\":2}\n{\"id\":3}\n";
+    let output = with_input(&server, &["produce", "t", "--key-field", "id", "--acks-to", acks_to], input);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("2 of 4 records were not acknowledged, the first at line 2"), "{message}");
+    assert_eq!(server.run(&["consume", "t", "--until-end"]), "{\"id\":1}\n{\"id\":3}\n");
+    assert_eq!(fs::read_to_string(acked.path()).unwrap(), "0 0 1\n0 1 4\n");
+}
+
+#[test]
+fn what_cannot_be_meant_is_a_usage_error() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t", "--partitions", "2"]);
+    for arguments in [
+        &["produce", "t", "--key", "k", "--key-field", "f"][..],
+        &["produce", "t", "--rate", "0"],
+        &["produce", "t", "--delivery-timeout", "soon"],
+        &["consume", "t", "--from", "5"],
+        &["consume", "t", "--from", "yesterday"],
+        &["topic", "create", "t", "--partitions", "0"],
+        &["topic"],
+        &["fly"],
+    ] {
+        let (status, message) = fails(&server, arguments);
+        assert_eq!(status, Some(2), "{arguments:?}: {message}");
+        assert!(message.contains("error: "), "{arguments:?}: {message}");
+    }
+    let bad_endpoint = finish(client("ftp://here", &["topic", "list"]).spawn().unwrap(), "topic list");
+    assert_eq!(bad_endpoint.status.code(), Some(2), "{bad_endpoint:?}");
+    let (status, message) = fails(&server, &["produce", "t", "--partition", "2"]);
+    assert!(status == Some(1) && message.contains("it has partitions 0 to 1"), "{message}");
+    let (status, message) = fails(&server, &["consume", "t", "--partition", "2"]);
+    assert!(status == Some(1) && message.contains("has no partition 2"), "{message}");
+    let (status, message) = fails(&server, &["produce", "nothing"]);
+    assert!(status == Some(1) && message.contains("`eagre topic create nothing`"), "{message}");
+    let (status, message) = fails(&server, &["produce", "t", "--file", "/does/not/exist"]);
+    assert!(status == Some(1) && message.contains("cannot open /does/not/exist"), "{message}");
+}
+
+#[test]
+fn reading_begins_and_ends_where_the_command_says() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t", "--partitions", "2"]);
+    let lines: String = (0..10).map(|number| format!("{number}\n")).collect();
+    assert!(with_input(&server, &["produce", "t", "--partition", "0"], lines.as_bytes()).status.success());
+    assert!(with_input(&server, &["produce", "t", "--partition", "1"], b"x\n").status.success());
+
+    assert_eq!(read(&server, &["t", "--until-end"]).len(), 11);
+    assert_eq!(offsets(&server, &["t", "--until-end", "--from", "end"]), []);
+    assert_eq!(offsets(&server, &["t", "--until-end", "--from", "-3", "--partition", "0"]), [7, 8, 9]);
+    assert_eq!(read(&server, &["t", "--until-end", "--from", "-3"]).len(), 4, "the last three of each partition");
+    assert_eq!(offsets(&server, &["t", "--partition", "0", "--from", "8", "--until-end"]), [8, 9]);
+    assert_eq!(offsets(&server, &["t", "--partition", "0", "--from", "2", "--max", "3"]), [2, 3, 4]);
+    assert_eq!(offsets(&server, &["t", "--partition", "0", "--from", "10", "--until-end"]), [], "the end itself");
+    assert_eq!(offsets(&server, &["t", "--from", "beginning", "--max", "0"]), []);
+    assert_eq!(read(&server, &["t", "--until-end", "--from", "@-1h"]).len(), 11);
+    assert_eq!(read(&server, &["t", "--until-end", "--from", "@0"]).len(), 11);
+    assert_eq!(read(&server, &["t", "--until-end", "--from", "@2001-01-01T00:00:00Z"]).len(), 11);
+    assert_eq!(read(&server, &["t", "--until-end", "--from", "@2999-01-01T00:00:00Z"]).len(), 0);
+    let (status, message) = fails(&server, &["consume", "t", "--partition", "0", "--from", "11", "--until-end"]);
+    assert!(status == Some(1) && message.contains("from 0 to 10"), "{message}");
+}
+
+#[test]
+fn a_line_of_a_slow_pipe_is_not_held() {
+    let (folder, server) = server();
+    server.run(&["topic", "create", "t"]);
+    let acked = folder.path().with_extension("acks");
+    let mut produce = Produce::start(&server.endpoint(), &["t", "--acks-to", acked.to_str().unwrap()]);
+    for number in 1..=3 {
+        produce.line("a line");
+        // The pipe stays open: nothing tells that no more comes soon.
+        wait_until("the line is acknowledged", || acks(&acked).len() == number);
+    }
+    assert!(produce.finish().status.success());
+    fs::remove_file(acked).unwrap();
+}
+
+#[test]
+fn a_topic_deleted_meanwhile_is_told() {
+    let (folder, server) = server();
+    server.run(&["topic", "create", "t"]);
+    let acked = folder.path().with_extension("acks");
+    let mut produce = Produce::start(&server.endpoint(), &["t", "--acks-to", acked.to_str().unwrap()]);
+    let consume = server.client(&["consume", "t", "--from", "beginning"]).spawn().unwrap();
+    produce.line("before");
+    wait_until("the line is acknowledged", || acks(&acked).len() == 1);
+    server.run(&["topic", "delete", "t"]);
+    produce.line("after");
+    let output = produce.finish();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("1 of 2 records were not acknowledged, the first at line 2"), "{message}");
+    assert!(message.contains("topic \"t\" does not exist"), "{message}");
+    let output = finish(consume, "eagre consume");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && message.contains("topic \"t\" does not exist"), "{message}");
+    fs::remove_file(acked).unwrap();
+}
+
+#[test]
+fn an_interrupted_reader_says_130() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t"]);
+    assert!(with_input(&server, &["produce", "t"], b"line\n").status.success());
+    let mut consume = server.client(&["consume", "t", "--from", "beginning"]).spawn().unwrap();
+    let mut first = [0; 5];
+    std::io::Read::read_exact(consume.stdout.as_mut().unwrap(), &mut first).unwrap();
+    assert_eq!(&first, b"line\n", "what has come is shown at once");
+    signal(&consume, rustix::process::Signal::INT);
+    let output = finish(consume, "eagre consume");
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(130), 0), "{output:?}");
+}
+
+#[test]
+fn a_reader_whose_pipe_closes_ends_while_nothing_comes() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t"]);
+    assert!(with_input(&server, &["produce", "t"], b"line\n").status.success());
+    let mut consume = server.client(&["consume", "t", "--from", "beginning"]).spawn().unwrap();
+    let mut stdout = consume.stdout.take().unwrap();
+    let mut first = [0; 5];
+    std::io::Read::read_exact(&mut stdout, &mut first).unwrap();
+    drop(stdout);
+    assert!(exit_status(&mut consume, "eagre consume").success());
+}
+
+#[test]
+fn acks_that_cannot_be_written_are_a_failure() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t"]);
+    assert!(Path::new("/dev/full").exists(), "Linux's device on which every write fails");
+    let output = with_input(&server, &["produce", "t", "--acks-to", "/dev/full"], b"line\n");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && message.contains("cannot write to /dev/full"), "{message}");
+}
