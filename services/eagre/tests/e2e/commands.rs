@@ -35,6 +35,8 @@ fn read(server: &Server, arguments: &[&str]) -> Vec<(u64, i64, Option<String>, S
     text.lines().map(record).collect()
 }
 
+const NONE: [i64; 0] = [];
+
 fn offsets(server: &Server, arguments: &[&str]) -> Vec<i64> {
     read(server, arguments).into_iter().map(|(_, offset, ..)| offset).collect()
 }
@@ -155,13 +157,13 @@ fn reading_begins_and_ends_where_the_command_says() {
     assert!(with_input(&server, &["produce", "t", "--partition", "1"], b"x\n").status.success());
 
     assert_eq!(read(&server, &["t", "--until-end"]).len(), 11);
-    assert_eq!(offsets(&server, &["t", "--until-end", "--from", "end"]), []);
+    assert_eq!(offsets(&server, &["t", "--until-end", "--from", "end"]), NONE);
     assert_eq!(offsets(&server, &["t", "--until-end", "--from", "-3", "--partition", "0"]), [7, 8, 9]);
     assert_eq!(read(&server, &["t", "--until-end", "--from", "-3"]).len(), 4, "the last three of each partition");
     assert_eq!(offsets(&server, &["t", "--partition", "0", "--from", "8", "--until-end"]), [8, 9]);
     assert_eq!(offsets(&server, &["t", "--partition", "0", "--from", "2", "--max", "3"]), [2, 3, 4]);
-    assert_eq!(offsets(&server, &["t", "--partition", "0", "--from", "10", "--until-end"]), [], "the end itself");
-    assert_eq!(offsets(&server, &["t", "--from", "beginning", "--max", "0"]), []);
+    assert_eq!(offsets(&server, &["t", "--partition", "0", "--from", "10", "--until-end"]), NONE, "the end itself");
+    assert_eq!(offsets(&server, &["t", "--from", "beginning", "--max", "0"]), NONE);
     assert_eq!(read(&server, &["t", "--until-end", "--from", "@-1h"]).len(), 11);
     assert_eq!(read(&server, &["t", "--until-end", "--from", "@0"]).len(), 11);
     assert_eq!(read(&server, &["t", "--until-end", "--from", "@2001-01-01T00:00:00Z"]).len(), 11);
