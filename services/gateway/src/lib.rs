@@ -19,7 +19,7 @@ use eagre_env::Env;
 use eagre_log::RunReader;
 use eagre_model::{TopicPartition, TopicRecord};
 use eagre_objects::Bucket;
-use eagre_sequencer_api::Sequencer;
+use eagre_sequencer_api::{Sequencer, SequencerError};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::service::Routes;
 
@@ -160,6 +160,17 @@ impl Shared {
 }
 
 const FETCH_MESSAGE_BYTES_MIN: usize = 16 << 10;
+
+/// A sequencer that starts or changes hands is away for a moment; only more than that is worth a warning.
+fn note_retry(pause: Duration, error: &SequencerError, what: &str) {
+    if pause < WORTH_A_WARNING {
+        tracing::debug!(%error, "{what}");
+    } else {
+        tracing::warn!(%error, "{what}");
+    }
+}
+
+const WORTH_A_WARNING: Duration = Duration::from_millis(300);
 
 /// Between half and all of `pause`.
 fn jittered(env: &Env, pause: Duration) -> Duration {

@@ -205,3 +205,71 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use eagre_cache::{CacheSettings, PageCaches};
+    use eagre_env::Env;
+    use eagre_log::ReaderSettings;
+    use eagre_model::{ObjectId, UploadEpoch, batch::crc32c};
+    use eagre_objects::{Bucket, BucketUrl};
+
+    use super::*;
+
+    const RUN_BYTES: usize = 1_000;
+
+    /// Objects of one run each, and a budget of so many of them.
+    async fn ahead(objects: u64, held_max: usize) -> (Arc<ReadAhead>, Vec<Run>) {
+        let env = Env::system();
+        let bucket = Bucket::open(&env, &BucketUrl::Memory).await.unwrap();
+        let mut runs = Vec::new();
+        for number in 0..objects {
+            let object = ObjectId { epoch: UploadEpoch(0), incarnation: 1, number };
+            let bytes = Bytes::from(vec![u8::try_from(number).unwrap(); RUN_BYTES]);
+            let crc32c = crc32c(&bytes);
+            bucket.put(&object.key(), bytes).await.unwrap();
+            let offset = i64::try_from(number).unwrap();
+            runs.push(Run {
+                base_offset: offset,
+                last_offset: offset,
+                object,
+                position_bytes: 0,
+                length_bytes: u32::try_from(RUN_BYTES).unwrap(),
+                batches: 1,
+                crc32c,
+                prefix_max_timestamp_ms: 0,
+            });
+        }
+        let caches = PageCaches::plain(&CacheSettings::default());
+        let reader = RunReader::new(&env, bucket, caches, &ReaderSettings::default());
+        (ReadAhead::new(reader, held_max * RUN_BYTES), runs)
+    }
+
+    #[tokio::test]
+    async fn who_takes_slowest_loses_its_bytes_and_reads_them_again() {
+        let (ahead, runs) = ahead(6, 3).await;
+        let started: Vec<AheadRun> = runs.iter().map(|run| ahead.start(*run)).collect();
+        for (index, run) in started.iter().enumerate() {
+            let bytes = run.bytes().await.unwrap();
+            assert_eq!((bytes.len(), usize::from(bytes[0])), (RUN_BYTES, index));
+            assert!(ahead.held_bytes() <= 3 * RUN_BYTES, "{}", ahead.held_bytes());
+        }
+        let held = || started.iter().map(|run| run.ready_bytes().is_some()).collect::<Vec<_>>();
+        assert_eq!(held(), [false, false, false, true, true, true]);
+        // The oldest comes back at the cost of the one that was used the longest time ago.
+        assert_eq!(started[0].bytes().await.unwrap()[0], 0);
+        assert_eq!(held(), [true, false, false, false, true, true]);
+        drop(started);
+        assert_eq!(ahead.held_bytes(), 0);
+        assert!(ahead.held().slots.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_lost_says_so() {
+        let (ahead, mut runs) = ahead(1, 1).await;
+        runs[0].object.number = 99;
+        let run = ahead.start(runs[0]);
+        assert!(matches!(run.bytes().await, Err(ReadError::Missing { .. })));
+        assert!(run.ready_bytes().is_none());
+    }
+}

@@ -127,7 +127,7 @@ impl Tails {
                     }
                     tracing::debug!(updates = expected, "subscription ended, subscribing anew");
                 }
-                Err(error) => tracing::warn!(%error, "cannot subscribe, trying again"),
+                Err(error) => crate::note_retry(pause, &error, "cannot subscribe, trying again"),
             }
             self.subscribed.send_if_modified(|seen| std::mem::replace(seen, false));
             sleep(crate::jittered(&env, pause)).await;

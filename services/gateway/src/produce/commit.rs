@@ -152,7 +152,7 @@ impl Committer {
                         Link::Open(stream)
                     }
                     Err(error) => {
-                        tracing::warn!(incarnation, %error, "cannot open the commit stream, trying again");
+                        crate::note_retry(pause, &error, "cannot open the commit stream, trying again");
                         self.queue.note_trouble(error.to_string());
                         let until = Instant::now() + jittered(&self.env, pause);
                         Link::Down { until, pause: (pause * 2).min(REOPEN_PAUSE_MAX) }

@@ -102,7 +102,7 @@ async fn join(open: &OpenObjects, uploader: &Uploader, sequencer: &dyn Sequencer
             Ok(joined) => return Some(joined),
             Err(error) => error,
         };
-        tracing::warn!(%error, "cannot join, trying again");
+        crate::note_retry(wait, &error, "cannot join, trying again");
         let limit = Instant::now().checked_sub(uploader.settings.answer_after_max);
         for object in limit.map(|limit| open.take_older(limit)).unwrap_or_default() {
             refuse(object, &error.to_string());
