@@ -1,4 +1,4 @@
-//! Whether a commit request makes sense. Both ways into the sequencer check it.
+//! Whether a commit request makes sense.
 
 use crate::CommitRequest;
 
@@ -23,7 +23,7 @@ pub enum RequestFault {
 }
 
 impl CommitRequest {
-    /// Checks everything that the sequencer relies on.
+    /// Checks everything that the sequencer relies on; it does so with every request, wherever it comes from.
     pub fn check(&self, incarnation: u64) -> Result<(), RequestFault> {
         if self.object.incarnation != incarnation {
             return Err(RequestFault::ForeignObject);

@@ -34,7 +34,7 @@ async fn topics(sequencer: &dyn Sequencer) {
     assert_eq!(ok(sequencer.topic("fixed").await), fixed);
     assert_eq!(ok(sequencer.topics("", 10).await), [elastic.clone(), fixed.clone()]);
     assert_eq!(ok(sequencer.topics("", 1).await), [elastic]);
-    assert_eq!(ok(sequencer.topics("elastic", 10).await), [fixed.clone()]);
+    assert_eq!(ok(sequencer.topics("elastic", 10).await), std::slice::from_ref(&fixed));
     ok(sequencer.delete_topic("fixed").await);
     assert_eq!(sequencer.delete_topic("fixed").await, Err(TopicError::UnknownTopic));
     let again = ok(sequencer.create_topic("fixed", Some(1)).await);
@@ -44,7 +44,10 @@ async fn topics(sequencer: &dyn Sequencer) {
 async fn refuses_illegal_topics(sequencer: &dyn Sequencer) {
     for name in ["", ".", "..", "a/b", "a b", &"x".repeat(250)] {
         let refused = sequencer.create_topic(name, Some(1)).await;
-        assert!(matches!(&refused, Err(CreateTopicError::InvalidName(why)) if !why.is_empty()), "{name:?}: {refused:?}");
+        assert!(
+            matches!(&refused, Err(CreateTopicError::InvalidName(why)) if !why.is_empty()),
+            "{name:?}: {refused:?}"
+        );
     }
     for partitions in [0, 10_001, u32::MAX] {
         let refused = sequencer.create_topic("many", Some(partitions)).await;
@@ -87,22 +90,31 @@ async fn judges_each_batch(sequencer: &dyn Sequencer) {
         ..batch(records)
     };
     let run = vec![by(0, 0, 2), by(0, 0, 2), by(0, 5, 1), batch(1), by(0, 2, 1)];
-    assert_eq!(gateway.commit([(of(&topic, 0), run)]).await, [
-        appended(0),
-        BatchOutcome::Duplicate { base_offset: 0 },
-        refused(RefusalReason::OutOfOrderSequence { expected: 2 }),
-        appended(2),
-        appended(3),
-    ]);
+    assert_eq!(
+        gateway.commit([(of(&topic, 0), run)]).await,
+        [
+            appended(0),
+            BatchOutcome::Duplicate { base_offset: 0 },
+            refused(RefusalReason::OutOfOrderSequence { expected: 2 }),
+            appended(2),
+            appended(3),
+        ]
+    );
     let nowhere = TopicPartition { topic: topic.number, partition: 1 };
     let runs = [(nowhere, vec![batch(1)]), (of(&topic, 0), vec![by(1, 0, 1), by(0, 3, 1)])];
-    assert_eq!(gateway.commit(runs).await, [
-        refused(RefusalReason::UnknownPartition),
-        appended(4),
-        refused(RefusalReason::ProducerFenced { current: ProducerEpoch(1) }),
-    ]);
+    assert_eq!(
+        gateway.commit(runs).await,
+        [
+            refused(RefusalReason::UnknownPartition),
+            appended(4),
+            refused(RefusalReason::ProducerFenced { current: ProducerEpoch(1) }),
+        ]
+    );
     for sequence in 1..18 {
-        assert_eq!(gateway.commit([(of(&topic, 0), vec![by(1, sequence, 1)])]).await, [appended(4 + i64::from(sequence))]);
+        assert_eq!(
+            gateway.commit([(of(&topic, 0), vec![by(1, sequence, 1)])]).await,
+            [appended(4 + i64::from(sequence))]
+        );
     }
     let runs = [(of(&topic, 0), vec![by(1, 1, 1), by(1, 2, 1)])];
     let expected = [refused(RefusalReason::SequenceTooOld), BatchOutcome::Duplicate { base_offset: 6 }];
@@ -113,7 +125,8 @@ async fn answers_a_repetition_from_its_record(sequencer: &dyn Sequencer) {
     let topic = ok(sequencer.create_topic("repeated", Some(1)).await);
     let mut gateway = Gateway::join(sequencer).await;
     let nowhere = TopicPartition { topic: topic.number, partition: 1 };
-    let asked = gateway.request([(of(&topic, 0), vec![batch(2)]), (nowhere, vec![batch(1)]), (of(&topic, 0), vec![batch(1)])]);
+    let asked =
+        gateway.request([(of(&topic, 0), vec![batch(2)]), (nowhere, vec![batch(1)]), (of(&topic, 0), vec![batch(1)])]);
     let expected = vec![appended(0), refused(RefusalReason::UnknownPartition), appended(2)];
     for _ in 0..2 {
         assert_eq!(outcomes(gateway.send(asked.clone()).await), expected);
@@ -237,7 +250,8 @@ async fn ends_streams_that_make_no_sense(sequencer: &dyn Sequencer) {
     assert_eq!(gateway.stream.replies.recv().await, None);
     // A gateway has one stream: its new one ends its old one.
     gateway.reopen(sequencer).await;
-    let mut older = std::mem::replace(&mut gateway.stream, ok(sequencer.open_commits(gateway.joined.incarnation).await));
+    let mut older =
+        std::mem::replace(&mut gateway.stream, ok(sequencer.open_commits(gateway.joined.incarnation).await));
     assert_eq!(older.replies.recv().await, None);
     assert_eq!(gateway.commit([(of(&topic, 0), vec![batch(1)])]).await, [appended(0)]);
 }

@@ -109,7 +109,8 @@ impl Sequencer for RemoteSequencer {
             .take_until(ended.clone().cancelled_owned());
         let mut call = Request::new(messages);
         call.metadata_mut().insert(INCARNATION, incarnation.into());
-        let answers = self.client().commit(call).await.map_err(|status| wire::read_failure(status.into()))?.into_inner();
+        let answers =
+            self.client().commit(call).await.map_err(|status| wire::read_failure(status.into()))?.into_inner();
         tokio::spawn(async move {
             let _requests_end = ended.drop_guard();
             take_replies(answers, incoming).await;
@@ -176,11 +177,11 @@ impl Sequencer for RemoteSequencer {
     }
 }
 
-
 /// Hands replies on until either side ends.
 async fn take_replies(mut answers: Streaming<proto::CommitResponse>, incoming: mpsc::Sender<CommitReply>) {
     loop {
         let message = tokio::select! {
+            biased;
             message = answers.message() => message,
             () = incoming.closed() => return,
         };
@@ -211,6 +212,7 @@ async fn take_updates(mut stream: Streaming<proto::SubscribeResponse>, incoming:
     let mut next_number = 0;
     loop {
         let message = tokio::select! {
+            biased;
             message = stream.message() => message,
             () = incoming.closed() => return,
         };

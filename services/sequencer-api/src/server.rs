@@ -227,7 +227,6 @@ async fn pump(
             return Err(format!("it is for shard {}", message.shard));
         }
         let request = wire::commit_request(message).map_err(|malformed| malformed.to_string())?;
-        request.check(incarnation).map_err(|fault| fault.to_string())?;
         if requests.send(request).await.is_err() {
             return Ok(());
         }

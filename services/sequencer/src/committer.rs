@@ -21,7 +21,7 @@ use crate::{
     group::{Answer, Group, Sealed, Work},
     health::Health,
     judge::{ProducerState, Rules, duplicates_only, producers_of},
-    lease::authority::{Authority, NoAuthority},
+    lease::authority::{Authority, Deposed},
     load::Loaded,
     published::Published,
     sweep::Sweep,
@@ -42,9 +42,9 @@ pub enum CommitterEnd {
     /// A rival holds a later claim.
     #[error("deposed")]
     Deposed,
-    /// The claim could not be proved in time.
-    #[error("the claim could not be proved in time")]
-    Unproved,
+    /// A bug ended it.
+    #[error("the committer panicked")]
+    Panicked,
     /// What was written last has an unknown outcome.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -53,12 +53,9 @@ pub enum CommitterEnd {
     Read(#[from] ReadError),
 }
 
-impl From<NoAuthority> for CommitterEnd {
-    fn from(why: NoAuthority) -> Self {
-        match why {
-            NoAuthority::Deposed => Self::Deposed,
-            NoAuthority::Unproved => Self::Unproved,
-        }
+impl From<Deposed> for CommitterEnd {
+    fn from(_: Deposed) -> Self {
+        Self::Deposed
     }
 }
 
@@ -127,11 +124,12 @@ impl Committer {
         if self.env.has_planted(PlantedBug::AckBeforeFlush) {
             answers.drain(..).for_each(Answer::give);
         }
-        if self.env.has_planted(PlantedBug::WatermarkBeforeFlush) {
+        let is_early = self.env.has_planted(PlantedBug::WatermarkBeforeFlush);
+        if is_early {
             self.published.publish(&delta);
         }
         if changes.is_empty() {
-            self.authority.ensure().await?;
+            self.authority.await_it().await?;
         } else {
             self.sweep.add_to(&mut changes);
             if let Err(end) = self.make_durable(changes, queue, early).await {
@@ -139,7 +137,9 @@ impl Committer {
                 return Err(end);
             }
         }
-        self.published.publish(&delta);
+        if !is_early {
+            self.published.publish(&delta);
+        }
         self.env.fail_point("answer.before").await;
         answers.into_iter().for_each(Answer::give);
         self.state.view.producers.shrink();
@@ -192,33 +192,33 @@ impl Committer {
         queue: &mut mpsc::Receiver<Work>,
         early: &mut Vec<Work>,
     ) -> Result<(), CommitterEnd> {
-        self.authority.ensure().await?;
-        let (store, authority) = (self.store.clone(), self.authority.clone());
-        let watch = authority.reach();
+        self.authority.await_it().await?;
         self.health.flush_begins(&self.env);
         let begun = self.env.clock.monotonic();
         let written = async {
-            store.write(changes).await?;
+            self.store.write(changes).await?;
             // The write may have waited for room.
-            authority.ensure().await?;
+            self.authority.await_it().await?;
             self.env.fail_point("flush.before").await;
-            store.flush().await?;
+            self.store.flush().await?;
             self.env.fail_point("flush.after").await;
-            Ok::<(), CommitterEnd>(())
+            Ok(())
         };
-        tokio::pin!(written);
-        let answers_early = self.env.has_planted(PlantedBug::DuplicateFromTentative);
-        let end = loop {
+        let meanwhile = async {
+            while self.env.has_planted(PlantedBug::DuplicateFromTentative) && early.len() < GROUP_MAX {
+                let Some(work) = queue.recv().await else { break };
+                early.extend(answer_early(&self.state, work));
+            }
+            std::future::pending().await
+        };
+        let written = async {
             tokio::select! {
                 biased;
-                end = &mut written => break end,
-                () = authority.deposed() => break Err(CommitterEnd::Deposed),
-                () = tokio::time::sleep(watch) => authority.warm(),
-                Some(work) = queue.recv(), if answers_early && early.len() < GROUP_MAX => {
-                    early.extend(answer_early(&self.state, work));
-                }
+                written = written => written,
+                written = meanwhile => written,
             }
         };
+        let end = self.authority.unless_deposed(written).await.unwrap_or_else(|deposed| Err(deposed.into()));
         telemetry::flushed(self.env.clock.monotonic().saturating_sub(begun), end.is_ok());
         self.health.flush_ended();
         end

@@ -70,10 +70,7 @@ pub enum Answer {
     /// To a commit.
     Commit(ReplySlot, CommitReply, OwnedSemaphorePermit),
     /// To a creation.
-    Created(
-        oneshot::Sender<Result<TopicRecord, CreateTopicError>>,
-        Result<TopicRecord, CreateTopicError>,
-    ),
+    Created(oneshot::Sender<Result<TopicRecord, CreateTopicError>>, Result<TopicRecord, CreateTopicError>),
     /// To a deletion.
     Deleted(oneshot::Sender<Result<(), TopicError>>, Result<(), TopicError>),
     /// To a gateway that joins.

@@ -8,7 +8,9 @@ use eagre_model::{
     ProducerEpoch, Run, TopicPartition, UploadEpoch,
     batch::{advance_sequence, crc32c_combine},
 };
-use eagre_sequencer_api::{BatchOutcome, CommitAnswer, CommitBatch, CommitRequest, CommitRun, ProducerSequence, RefusalReason};
+use eagre_sequencer_api::{
+    BatchOutcome, CommitAnswer, CommitBatch, CommitRequest, CommitRun, ProducerSequence, RefusalReason,
+};
 
 use crate::producers::Producers;
 
@@ -257,7 +259,8 @@ fn objection(
     if first_sequence == expected {
         return None;
     }
-    let before_the_window = state.window.first().is_some_and(|oldest| lies_ahead(first_sequence, oldest.first_sequence));
+    let before_the_window =
+        state.window.first().is_some_and(|oldest| lies_ahead(first_sequence, oldest.first_sequence));
     if before_the_window && !lies_ahead(expected, first_sequence) {
         return refused(RefusalReason::SequenceTooOld);
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
-use eagre_env::{Env, HashMap, PlantedBug};
+use eagre_env::HashMap;
 use eagre_metadata::{
     Changes, MetadataStore, ReadError, RowKind, WriteError,
     rows::{Meta, MetaName, MetaValue, Object, Partition, Tail, Topic, TopicState},
@@ -102,11 +102,11 @@ pub async fn load(
 }
 
 /// The planted bug [`PlantedBug::OffsetReused`]: the tails of the abandoned store are taken over.
-pub fn reuse_tails(env: &Env, view: &mut View, abandoned: Option<HashMap<TopicPartition, TailState>>) {
-    if env.has_planted(PlantedBug::OffsetReused) {
-        for (partition, tail) in abandoned.into_iter().flatten() {
-            view.tails.entry(partition).and_modify(|found| *found = tail);
-        }
+///
+/// [`PlantedBug::OffsetReused`]: eagre_env::PlantedBug::OffsetReused
+pub fn reuse_tails(view: &mut View, abandoned: Option<HashMap<TopicPartition, TailState>>) {
+    for (partition, tail) in abandoned.into_iter().flatten() {
+        view.tails.entry(partition).and_modify(|found| *found = tail);
     }
 }
 

@@ -1,7 +1,7 @@
 //! A node: the sequencer as gateways in the same process, the gRPC server and rivals see it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use eagre_metadata::ReadError;
 use eagre_model::{ProducerId, Run, TopicPartition, TopicRecord, names::validate_topic_name};
 use eagre_objects::Bucket;
 use eagre_sequencer_api::{
-    CommitStream, CreateTopicError, Joined, Peers, PingAnswer, Pinged, PartitionBounds, Sequencer, SequencerError,
+    CommitStream, CreateTopicError, Joined, PartitionBounds, Peers, PingAnswer, Pinged, Sequencer, SequencerError,
     TailUpdates, TopicError,
 };
 use tokio::{
@@ -27,6 +27,7 @@ use crate::{
     index,
     settings::SequencerSettings,
     supervisor::{StartError, Status, Supervisor},
+    telemetry,
     term::Term,
     topics::placement,
 };
@@ -49,6 +50,7 @@ impl SequencerNode {
     /// A node that holds nothing yet. It answers pings from now on; serve them before [`Self::start`], so that a rival
     /// finds it while it starts.
     pub fn new(env: Env, bucket: Bucket, peers: Arc<dyn Peers>, settings: SequencerSettings) -> Arc<Self> {
+        telemetry::describe();
         let (status, health) = (watch::Sender::new(Status::Idle), Arc::new(Health::default()));
         let supervisor = Arc::new(Supervisor { env, bucket, peers, settings, status, health });
         Arc::new(Self { supervisor, stop: CancellationToken::new(), task: Mutex::new(None) })
@@ -62,17 +64,32 @@ impl SequencerNode {
     /// Nothing is held then, and the node may be started again; see [`StartError`].
     pub async fn start(&self) -> Result<(), StartError> {
         let (started, result) = oneshot::channel();
-        let task = tokio::spawn(self.supervisor.clone().run(self.stop.clone(), started));
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
-        result.await.unwrap_or(Err(StartError::Stopped))
+        {
+            let mut task = self.task();
+            assert!(task.is_none(), "a node is started once");
+            *task = Some(tokio::spawn(self.supervisor.clone().run(self.stop.clone(), started)));
+        }
+        let result = result.await.unwrap_or(Err(StartError::Stopped));
+        if result.is_err() {
+            self.join_task().await;
+        }
+        result
     }
 
     /// Stops for good: refuses new work, finishes what waits, closes the store and says that the claim is over. Bounded.
     pub async fn stop(&self) {
         self.stop.cancel();
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.join_task().await;
+    }
+
+    fn task(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn join_task(&self) {
+        let task = self.task().take();
         if let Some(task) = task {
-            // A task that panicked has stopped too.
+            // A task that panicked has ended too.
             let _ = task.await;
         }
     }
@@ -162,9 +179,7 @@ impl Sequencer for SequencerNode {
     async fn find_by_time(&self, partition: TopicPartition, timestamp_ms: i64) -> Result<Option<Run>, SequencerError> {
         let term = self.term()?;
         let found = match term.published.tail(partition) {
-            Some(tail) => {
-                index::find_by_time(&term.store, partition, &tail, timestamp_ms).await.map_err(unreadable)?
-            }
+            Some(tail) => index::find_by_time(&term.store, partition, &tail, timestamp_ms).await.map_err(unreadable)?,
             None => None,
         };
         prove(&term).await?;
@@ -209,9 +224,7 @@ impl Pinged for SequencerNode {
         let env = &self.supervisor.env;
         let (claim, healthy) = match status {
             Status::Idle => return PingAnswer { claim: 0, nonce: 0, healthy: false },
-            Status::Starting { claim, since } => {
-                (claim, env.clock.monotonic().saturating_sub(since) < START_HEALTHY)
-            }
+            Status::Starting { claim, since } => (claim, env.clock.monotonic().saturating_sub(since) < START_HEALTHY),
             Status::Holding { claim, term } => {
                 let proved = timeout(PING_LIMIT, term.authority.ensure()).await;
                 (claim, proved == Ok(Ok(())) && self.supervisor.health.is_well(env))

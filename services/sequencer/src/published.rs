@@ -174,10 +174,5 @@ fn push(subscribers: &mut Vec<Subscriber>, delta: &Delta) {
 }
 
 fn pushed(partition: TopicPartition, tail: &TailState, runs: &[Run]) -> Tail {
-    Tail {
-        partition,
-        log_start_offset: tail.log_start_offset,
-        high_watermark: tail.next_offset,
-        runs: runs.to_vec(),
-    }
+    Tail { partition, log_start_offset: tail.log_start_offset, high_watermark: tail.next_offset, runs: runs.to_vec() }
 }

@@ -83,9 +83,10 @@ impl Streams {
 
 /// What a request takes in memory, never more than there is for all.
 fn memory_bytes(request: &CommitRequest) -> u32 {
-    let runs = request.runs.iter().map(|run| {
-        std::mem::size_of::<CommitRun>() + run.batches.len() * std::mem::size_of::<CommitBatch>()
-    });
+    let runs = request
+        .runs
+        .iter()
+        .map(|run| std::mem::size_of::<CommitRun>() + run.batches.len() * std::mem::size_of::<CommitBatch>());
     let bytes = std::mem::size_of::<Work>() + runs.sum::<usize>();
     u32::try_from(bytes.min(QUEUED_BYTES_MAX)).unwrap_or(u32::MAX)
 }

@@ -18,8 +18,8 @@ use crate::{
     group::Work,
     health::Health,
     judge::TailState,
-    lease::authority::{Authority, NoAuthority},
-    load::{self, LoadError},
+    lease::authority::{Authority, Deposed},
+    load::{self, LoadError, Loaded},
     published::Published,
     settings::SequencerSettings,
     streams::Streams,
@@ -58,9 +58,9 @@ pub enum TermError {
     /// See [`LoadError`].
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The claim is lost or could not be proved.
+    /// The claim is lost.
     #[error(transparent)]
-    Authority(#[from] NoAuthority),
+    Deposed(#[from] Deposed),
 }
 
 impl TermError {
@@ -73,13 +73,13 @@ impl TermError {
                 LoadError::Read(eagre_metadata::ReadError::Corrupt(_)) => true,
                 LoadError::Read(_) | LoadError::Write(_) => false,
             },
-            Self::Open(_) | Self::Authority(_) => false,
+            Self::Open(_) | Self::Deposed(_) => false,
         }
     }
 }
 
 impl Term {
-    /// Opens the store and rebuilds the state. `abandoned` is what the term before had published.
+    /// Opens the store and rebuilds the state. `abandoned`: see [`load::reuse_tails`].
     pub async fn begin(
         env: &Env,
         bucket: &Bucket,
@@ -88,16 +88,9 @@ impl Term {
         health: &Arc<Health>,
         abandoned: Option<HashMap<TopicPartition, TailState>>,
     ) -> Result<Self, TermError> {
-        // A process that was asleep since its claim must not fence off its successor.
-        authority.ensure().await?;
-        let store = MetadataStore::open(env, bucket.store(), settings.shard, settings.store.clone()).await?;
-        let (mut state, changes) = load::load(&store, bucket.cluster_id(), settings.producers_max).await?;
-        authority.ensure().await?;
-        if !changes.is_empty() {
-            store.write(changes).await.map_err(LoadError::from)?;
-            store.flush().await.map_err(LoadError::from)?;
-        }
-        load::reuse_tails(env, &mut state.view, abandoned);
+        let opened = open(env, bucket, settings, authority);
+        let (store, mut state) = authority.unless_deposed(opened).await??;
+        load::reuse_tails(&mut state.view, abandoned);
         info!(
             topics = state.topics.live.len(),
             partitions = state.view.tails.len(),
@@ -129,8 +122,7 @@ impl Term {
     pub async fn ended(&self) -> CommitterEnd {
         let mut task = self.committer.lock().await;
         let end = match task.as_mut() {
-            // A committer that panicked has left an unknown outcome behind.
-            Some(task) => task.await.unwrap_or(CommitterEnd::Unproved),
+            Some(task) => task.await.unwrap_or(CommitterEnd::Panicked),
             None => CommitterEnd::Stopped,
         };
         *task = None;
@@ -162,6 +154,24 @@ impl Term {
     }
 }
 
+async fn open(
+    env: &Env,
+    bucket: &Bucket,
+    settings: &SequencerSettings,
+    authority: &Arc<Authority>,
+) -> Result<(MetadataStore, Loaded), TermError> {
+    // A process that was asleep since its claim must not fence off its successor.
+    authority.await_it().await?;
+    let store = MetadataStore::open(env, bucket.store(), settings.shard, settings.store.clone()).await?;
+    let (state, changes) = load::load(&store, bucket.cluster_id(), settings.producers_max).await?;
+    if !changes.is_empty() {
+        authority.await_it().await?;
+        store.write(changes).await.map_err(LoadError::from)?;
+        store.flush().await.map_err(LoadError::from)?;
+    }
+    Ok((store, state))
+}
+
 /// The committer, and what must happen when it ends, however it ends.
 async fn run(
     committer: Committer,
@@ -173,6 +183,7 @@ async fn run(
     let watch = watch(committer.published.clone(), committer.authority.clone());
     let _streams_end = ended.drop_guard();
     let end = tokio::select! {
+        biased;
         end = committer.run(works, stop) => end,
         never = watch => match never {},
     };

@@ -102,8 +102,10 @@ pub fn delete(
     let size_bytes = size_bytes.map(|tail| tail.size_bytes).sum();
     let free = Free { deleted_at_ms, partitions: record.placement.partitions(), size_bytes };
     changes.delete::<TopicName>(&record.name);
-    changes
-        .put::<Topic>(&record.number, &Topic { record: record.clone(), state: TopicState::Deleted { at_ms: deleted_at_ms } });
+    changes.put::<Topic>(
+        &record.number,
+        &Topic { record: record.clone(), state: TopicState::Deleted { at_ms: deleted_at_ms } },
+    );
     changes.put::<Free>(&record.number, &free);
     Ok(record)
 }

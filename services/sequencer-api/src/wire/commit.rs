@@ -134,9 +134,7 @@ pub(crate) fn commit_reply(message: proto::CommitResponse) -> Result<CommitReply
 
 fn commit_failure(message: &proto::CommitFailure) -> Result<CommitFailure, Malformed> {
     match message.kind {
-        EPOCH_BELOW_FLOOR => {
-            Ok(CommitFailure::EpochBelowFloor { upload_epoch: UploadEpoch(message.upload_epoch) })
-        }
+        EPOCH_BELOW_FLOOR => Ok(CommitFailure::EpochBelowFloor { upload_epoch: UploadEpoch(message.upload_epoch) }),
         MISMATCH => Ok(CommitFailure::Mismatch),
         _ => Err(Malformed("the kind of failure")),
     }

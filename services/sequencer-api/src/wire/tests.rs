@@ -1,5 +1,6 @@
 use eagre_model::{
-    Placement, ProducerEpoch, ProducerId, Run, ShardId, TopicNumber, TopicPartition, TopicRecord, keys::elastic_placement,
+    Placement, ProducerEpoch, ProducerId, Run, ShardId, TopicNumber, TopicPartition, TopicRecord,
+    keys::elastic_placement,
 };
 
 use super::*;

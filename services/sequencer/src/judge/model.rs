@@ -11,9 +11,11 @@ use super::*;
 #[derive(Default)]
 struct Model {
     next_offset: BTreeMap<TopicPartition, i64>,
-    /// Per partition and producer: the epoch, the sequence expected, and every batch of that epoch.
-    producers: BTreeMap<ProducerKey, (i16, i64, Vec<(i64, u32, i64)>)>,
+    producers: BTreeMap<ProducerKey, Known>,
 }
+
+/// The epoch, the sequence expected, and every batch of that epoch: first sequence, records, base offset.
+type Known = (i16, i64, Vec<(i64, u32, i64)>);
 
 impl Model {
     fn append(&mut self, partition: TopicPartition, batch: &CommitBatch) -> BatchOutcome {
@@ -155,7 +157,8 @@ fn check_rows(
                 return Err(TestCaseError::fail("a row over batches that were not accepted"));
             };
             prop_assert_eq!((of, at, base_offset), (*partition, position, offset));
-            crc = Some(crc.map_or(batch.crc32c, |crc| crc32c_combine(crc, batch.crc32c, u64::from(batch.length_bytes))));
+            crc =
+                Some(crc.map_or(batch.crc32c, |crc| crc32c_combine(crc, batch.crc32c, u64::from(batch.length_bytes))));
             position += u64::from(batch.length_bytes);
             offset += i64::from(batch.record_count);
             batches += 1;

@@ -129,11 +129,10 @@ fn a_repeated_batch_is_a_duplicate_of_its_offset() {
 #[test]
 fn a_duplicate_inside_of_one_request_is_found() {
     let mut view = view();
-    assert_eq!(outcomes(&mut view, &[by(7, 0, 0, 2), by(7, 0, 0, 2), by(7, 0, 2, 1)]), [
-        appended(0),
-        duplicate(0),
-        appended(2)
-    ]);
+    assert_eq!(
+        outcomes(&mut view, &[by(7, 0, 0, 2), by(7, 0, 0, 2), by(7, 0, 2, 1)]),
+        [appended(0), duplicate(0), appended(2)]
+    );
 }
 
 #[test]
@@ -197,7 +196,8 @@ fn each_accepted_stretch_is_one_row() {
         by(7, 0, 9, 1),
     ];
     let verdict = judge(&mut view, &request(&[(SECOND, &[batch(1)]), (FIRST, &batches)]), Rules::default());
-    let rows: Vec<Run> = verdict.rows.into_iter().filter(|(partition, _)| *partition == FIRST).map(|(_, run)| run).collect();
+    let rows: Vec<Run> =
+        verdict.rows.into_iter().filter(|(partition, _)| *partition == FIRST).map(|(_, run)| run).collect();
     let expected = [
         Run {
             base_offset: 1,

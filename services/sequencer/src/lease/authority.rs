@@ -12,7 +12,7 @@ use std::{
 use eagre_env::{Env, PlantedBug};
 use tokio::{
     sync::watch,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::{info, warn};
 
@@ -37,10 +37,15 @@ struct State {
     proving: Option<watch::Receiver<()>>,
 }
 
+/// A rival holds a later claim. Final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("another process has claimed the shard")]
+pub struct Deposed;
+
 /// Why there is no authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoAuthority {
-    /// A rival holds a later claim. Final.
+    /// See [`Deposed`].
     #[error("another process has claimed the shard")]
     Deposed,
     /// The bucket did not say in time that the claim still stands.
@@ -79,7 +84,7 @@ impl Authority {
             }
             if !self.is_deposed() && self.age().is_none_or(|age| age >= self.reach) {
                 // The GET failed: not at once again.
-                tokio::time::sleep(self.reach / 10).await;
+                sleep(self.reach / 10).await;
                 if Instant::now() >= deadline {
                     return Err(NoAuthority::Unproved);
                 }
@@ -87,16 +92,36 @@ impl Authority {
         }
     }
 
+    /// As [`Self::ensure`], but waits as long as the bucket does not answer.
+    pub async fn await_it(self: &Arc<Self>) -> Result<(), Deposed> {
+        loop {
+            match self.ensure().await {
+                Ok(()) => return Ok(()),
+                Err(NoAuthority::Deposed) => return Err(Deposed),
+                Err(NoAuthority::Unproved) => {}
+            }
+        }
+    }
+
     /// Starts a GET when the next [`Self::ensure`] would have to wait for one.
     pub fn warm(self: &Arc<Self>) {
-        if !self.is_deposed() && self.age().is_none_or(|age| age >= self.reach / 2) {
+        let is_skipped = self.env.has_planted(PlantedBug::AuthoritySkipped);
+        if !is_skipped && !self.is_deposed() && self.age().is_none_or(|age| age >= self.reach / 2) {
             self.prove();
         }
     }
 
-    /// R.
-    pub fn reach(&self) -> Duration {
-        self.reach
+    /// Waits for something that may take long, as long as nobody else claims the shard.
+    pub async fn unless_deposed<T>(self: &Arc<Self>, work: impl Future<Output = T>) -> Result<T, Deposed> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = self.deposed() => return Err(Deposed),
+                () = sleep(self.reach) => self.warm(),
+            }
+        }
     }
 
     /// How long ago the last proof started.
@@ -137,7 +162,12 @@ impl Authority {
 
     async fn prove_once(&self) {
         let started = self.env.clock.monotonic();
-        match self.register.read(self.claim + 1).await {
+        // What it says later than that is of no use.
+        let Ok(read) = timeout(self.reach, self.register.read(self.claim + 1)).await else {
+            warn!(claim = self.claim, "the claim could not be proved in time");
+            return;
+        };
+        match read {
             Ok(Found::Absent) => self.state().proved_at = Some(started),
             Ok(Found::Present(rival)) => {
                 let holder = rival.map_or_else(|error| error.to_string(), |rival| rival.address);

@@ -199,7 +199,9 @@ mod tests {
         assert_eq!(named(&file(key(ShardId(3), number))), Some(Named::Claim(number)));
         assert_eq!(named(&file(marker_key(ShardId(3), number))), Some(Named::SteppedDown(number)));
         assert_eq!(key(ShardId(3), 5), "lease/0000000003/00000000000000000005");
-        for other in ["", "5", "00000000000000000000", "00000000000000000005.tmp", "#00000000000000000005", ".stepped-down"] {
+        for other in
+            ["", "5", "00000000000000000000", "00000000000000000005.tmp", "#00000000000000000005", ".stepped-down"]
+        {
             assert_eq!(named(other), None, "{other}");
         }
     }

@@ -8,4 +8,3 @@ pub mod authority;
 pub mod claim;
 pub mod register;
 pub mod rival;
-

@@ -70,11 +70,6 @@ impl FaultyStore {
         state.requests.iter().filter(|line| line.starts_with(kind) && line.contains(key_holds)).count()
     }
 
-    /// How many requests there were.
-    pub fn requests(&self) -> usize {
-        self.state.lock().unwrap().requests.len()
-    }
-
     fn note(&self, kind: &str, key: &Path) -> Option<Fault> {
         let mut state = self.state.lock().unwrap();
         state.requests.push(format!("{kind} {key}"));

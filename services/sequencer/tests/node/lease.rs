@@ -1,15 +1,17 @@
 //! Who holds the shard, and how it changes hands.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Gateway, REACH, World, appended, batch, end_of, env_on, eventually, faults::Fault, of};
 use eagre_env::HostIdentity;
 use eagre_model::ShardId;
 use eagre_sequencer::{Claim, StartError};
 use eagre_sequencer_api::{Pinged, Sequencer};
 use tokio::time::Instant;
+
+use crate::{
+    faults::Fault,
+    world::{Gateway, REACH, World, appended, batch, end_of, env_on, eventually, of},
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_second_node_is_refused_while_the_first_is_well() {
@@ -319,7 +321,8 @@ async fn rows_of_another_bucket_are_refused() {
     let node = world.node("one").await;
     node.start().await.unwrap();
     node.stop().await;
-    let marker = r#"{"format":1,"needs_eagre":"0.1.0","cluster_id":"00010203-0405-4607-8809-0a0b0c0d0e0f","created_at_ms":1}"#;
+    let marker =
+        r#"{"format":1,"needs_eagre":"0.1.0","cluster_id":"00010203-0405-4607-8809-0a0b0c0d0e0f","created_at_ms":1}"#;
     world.bucket().await.put("eagre.json", marker.into()).await.unwrap();
     let other = world.node("two").await;
     let refused = other.start().await;

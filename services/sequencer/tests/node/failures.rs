@@ -1,13 +1,15 @@
 //! Writes and flushes that fail, hang, or lie.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Gateway, World, appended, batch, end_of, eventually, faults::Fault, of, outcomes, sequenced};
 use eagre_metadata::{MetadataStore, StoreSettings};
 use eagre_model::ShardId;
 use eagre_sequencer_api::{CreateTopicError, Sequencer, SequencerError};
+
+use crate::{
+    faults::Fault,
+    world::{Gateway, World, appended, batch, end_of, eventually, of, outcomes, sequenced},
+};
 
 #[tokio::test(start_paused = true)]
 async fn after_a_failed_flush_the_outcome_is_unknown_and_a_repetition_settles_it() {
@@ -46,8 +48,9 @@ async fn after_a_failed_flush_the_outcome_is_unknown_and_a_repetition_settles_it
 
 /// Opens the shard behind the holder's back: its next flush meets another writer.
 async fn fence(world: &World) {
-    let (env, bucket) = (common::env("intruder"), world.bucket().await);
-    let intruder = MetadataStore::open(&env, bucket.store(), ShardId::FIRST, StoreSettings::for_folder()).await.unwrap();
+    let (env, bucket) = (crate::world::env("intruder"), world.bucket().await);
+    let intruder =
+        MetadataStore::open(&env, bucket.store(), ShardId::FIRST, StoreSettings::for_folder()).await.unwrap();
     intruder.close(Duration::from_secs(5)).await.unwrap();
 }
 

@@ -1,9 +1,8 @@
 //! What a restart must keep.
 
-mod common;
-
-use common::{Gateway, World, appended, batch, duplicate, end_of, of, outcomes, sequenced};
 use eagre_sequencer_api::{CommitFailure, PartitionBounds, Sequencer};
+
+use crate::world::{Gateway, World, appended, batch, duplicate, end_of, of, outcomes, sequenced};
 
 #[tokio::test(start_paused = true)]
 async fn what_was_answered_is_there_after_a_stop() {

@@ -1,8 +1,7 @@
 //! One suite, in process and over gRPC.
 
-mod common;
+use std::sync::Arc;
 
-use common::World;
 use eagre_env::{Network, TcpNetwork};
 use eagre_model::ShardId;
 use eagre_sequencer_api::{
@@ -11,8 +10,9 @@ use eagre_sequencer_api::{
     server::SequencerServer,
 };
 use eagre_transport::{ChannelSettings, ServerSettings};
-use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+use crate::world::World;
 
 #[tokio::test(start_paused = true)]
 async fn in_process() {

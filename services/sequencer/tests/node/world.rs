@@ -1,10 +1,5 @@
 //! Nodes over one bucket in memory, on tokio's clock, and what their tests ask of them.
 
-#![expect(clippy::allow_attributes, reason = "each test binary uses a part of this")]
-#![allow(dead_code, reason = "each test binary uses a part of this")]
-
-pub mod faults;
-
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -14,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use eagre_env::{Clock, Env, HostIdentity, SeededRandomness, TcpNetwork};
 use eagre_metadata::StoreSettings;
-use eagre_model::{ObjectId, ProducerEpoch, ProducerId, ShardId, TopicPartition, TopicRecord, UploadEpoch};
+use eagre_model::{ObjectId, ProducerEpoch, ProducerId, ShardId, TopicPartition, TopicRecord};
 use eagre_objects::{Bucket, BucketKind};
 use eagre_sequencer::{SequencerNode, SequencerSettings};
 use eagre_sequencer_api::{
@@ -23,7 +18,7 @@ use eagre_sequencer_api::{
 };
 use tokio::time::Instant;
 
-use faults::FaultyStore;
+use crate::faults::FaultyStore;
 
 /// R in all tests.
 pub const REACH: Duration = Duration::from_secs(1);

@@ -1,0 +1,12 @@
+//! Whole nodes over one bucket that fails on demand, on tokio's paused clock where no socket or folder is needed.
+
+#![cfg(test)]
+
+mod conformance;
+mod failures;
+mod faults;
+mod folder;
+mod lease;
+mod planted;
+mod restart;
+mod world;
