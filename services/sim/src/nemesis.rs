@@ -24,15 +24,23 @@ pub(crate) struct Nemesis {
     plan: Vec<(Duration, Disturbance)>,
     /// What ends when.
     ends: Vec<(Duration, Ending)>,
+    /// Links that are not as they should be.
+    links: BTreeMap<(String, String), Broken>,
     /// When a node that is down starts again.
     down: BTreeMap<usize, Duration>,
     pub crashes: u64,
 }
 
+/// What is wrong with a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    Partitioned,
+    Held,
+}
+
 #[derive(Debug, Clone)]
 enum Ending {
-    Repair(String, String),
-    Release(String, String),
+    Link(String, String),
     GiveBack,
     Faults,
     ReleaseDataWrites,
@@ -52,6 +60,7 @@ impl Nemesis {
             faults: scenario.faults,
             plan,
             ends: Vec::new(),
+            links: BTreeMap::new(),
             down: BTreeMap::new(),
             crashes: 0,
             world,
@@ -105,20 +114,14 @@ impl Nemesis {
                 world.points.arm(&self.nodes[node], point, passes, what);
             }
             Disturbance::Cut { one, other, lasting } => {
-                let (one, other) = (self.name(one), self.name(other));
-                world.links.reset(&one, &other);
-                sim.partition(one.as_str(), other.as_str());
-                self.ends.push((now + lasting, Ending::Repair(one, other)));
+                world.links.reset(&self.name(one), &self.name(other));
+                self.break_link(sim, (one, other), Broken::Partitioned, now + lasting);
             }
             Disturbance::Swallow { one, other, lasting } => {
-                let (one, other) = (self.name(one), self.name(other));
-                sim.partition(one.as_str(), other.as_str());
-                self.ends.push((now + lasting, Ending::Repair(one, other)));
+                self.break_link(sim, (one, other), Broken::Partitioned, now + lasting);
             }
             Disturbance::Hold { one, other, lasting } => {
-                let (one, other) = (self.name(one), self.name(other));
-                sim.hold(one.as_str(), other.as_str());
-                self.ends.push((now + lasting, Ending::Release(one, other)));
+                self.break_link(sim, (one, other), Broken::Held, now + lasting);
             }
             Disturbance::BucketGone { node, hanging, lasting } => {
                 world.bucket.take_away(&self.nodes[node], hanging);
@@ -136,14 +139,56 @@ impl Nemesis {
         }
     }
 
-    fn end(&self, sim: &Sim<'_>, ending: &Ending) {
-        self.world.trace.note("nemesis", format_args!("{ending:?}"));
+    fn end(&mut self, sim: &Sim<'_>, ending: &Ending) {
+        self.world.trace.note("nemesis", format_args!("{ending:?} is over"));
         match ending {
-            Ending::Repair(one, other) => sim.repair(one.as_str(), other.as_str()),
-            Ending::Release(one, other) => sim.release(one.as_str(), other.as_str()),
+            Ending::Link(one, other) => match self.links.remove(&(one.clone(), other.clone())) {
+                Some(Broken::Partitioned) => sim.repair(one.as_str(), other.as_str()),
+                Some(Broken::Held) => sim.release(one.as_str(), other.as_str()),
+                None => {}
+            },
             Ending::GiveBack => self.world.bucket.give_back(),
             Ending::Faults => self.world.bucket.set_faults(self.faults),
             Ending::ReleaseDataWrites => self.world.bucket.hold_data_writes(false),
+        }
+    }
+
+    /// Unless something is wrong with the link already.
+    fn break_link(&mut self, sim: &Sim<'_>, between: (Host, Host), how: Broken, until: Duration) {
+        let (one, other) = (self.name(between.0), self.name(between.1));
+        if self.links.contains_key(&(one.clone(), other.clone()))
+            || self.links.contains_key(&(other.clone(), one.clone()))
+        {
+            return;
+        }
+        match how {
+            Broken::Partitioned => sim.partition(one.as_str(), other.as_str()),
+            Broken::Held => sim.hold(one.as_str(), other.as_str()),
+        }
+        self.links.insert((one.clone(), other.clone()), how);
+        self.ends.push((until, Ending::Link(one, other)));
+    }
+
+    /// Everything on the host is dropped, in an order that tokio does not promise and that differs between two runs: it
+    /// follows the ids of tasks, which the whole process shares. So nothing that is sent meanwhile may arrive; afterwards
+    /// the peers are told at once, as by the reset that answers whatever is sent to a dead process.
+    fn drop_everything_on(&self, sim: &mut Sim<'_>, host: &str) {
+        let others: Vec<_> = self.nodes.iter().chain(&self.clients).filter(|other| *other != host).cloned().collect();
+        for other in &others {
+            sim.partition(host, other.as_str());
+        }
+        sim.crash(host);
+        for other in &others {
+            let broken = self.links.get(&(host.to_owned(), other.clone()));
+            match broken.or_else(|| self.links.get(&(other.clone(), host.to_owned()))) {
+                Some(Broken::Partitioned) => {}
+                Some(Broken::Held) => {
+                    sim.repair(host, other.as_str());
+                    sim.hold(host, other.as_str());
+                }
+                None => sim.repair(host, other.as_str()),
+            }
+            self.world.links.reset(host, other);
         }
     }
 
@@ -154,7 +199,7 @@ impl Nemesis {
         self.crashes += 1;
         let host = self.nodes[node].clone();
         self.world.trace.note(&host, format_args!("dies"));
-        sim.crash(host.as_str());
+        self.drop_everything_on(sim, &host);
         if power {
             self.world.bucket.power_loss();
         }

@@ -84,6 +84,11 @@ impl Verdict {
         story
     }
 
+    /// Where the trace of another run of the same scenario parts from this one's.
+    pub fn parting(&self, other: &Verdict) -> String {
+        self.trace.parting(&other.trace).join("\n")
+    }
+
     /// The lines of the trace that contain one of the needles.
     pub fn lines_with(&self, needles: &[&str]) -> Vec<String> {
         self.trace.lines_with(needles)
@@ -129,8 +134,8 @@ impl Stage<'_> {
         }
         self.world.enter(Phase::Chaos);
         let (workers, tailers) = self.start_clients(scenario);
-        let disturbed = workers.iter().filter(|name| !name.starts_with("a")).chain(&tailers).cloned().collect();
-        self.nemesis = Some(Nemesis::new(Arc::clone(&self.world), scenario, disturbed, clocks));
+        let clients = workers.iter().chain(&tailers).cloned().collect();
+        self.nemesis = Some(Nemesis::new(Arc::clone(&self.world), scenario, clients, clocks));
         let end = self.sim.elapsed() + scenario.chaos;
         while self.sim.elapsed() < end {
             if !self.step() {

@@ -199,7 +199,8 @@ impl Scenario {
 
     /// How many clients there are whose links may be disturbed.
     pub fn clients(&self) -> usize {
-        self.producers + self.probers + self.tailers
+        // One that asks for ends of logs, and one that audits the index.
+        self.producers + self.probers + 2 + self.tailers
     }
 
     fn draw_disturbance(&self, random: &dyn Randomness) -> Disturbance {

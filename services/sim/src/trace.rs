@@ -68,6 +68,17 @@ impl Trace {
         story.lines.range(from..to).map(|(time, line)| format!("{:>12.6} {line}", time.as_secs_f64())).collect()
     }
 
+    /// Where two traces part: the last lines that they share, and the first one of each that differs.
+    pub fn parting(&self, other: &Trace) -> Vec<String> {
+        let (ours, theirs) = (self.around(Duration::MAX, KEPT_LINES), other.around(Duration::MAX, KEPT_LINES));
+        let same = ours.iter().zip(&theirs).take_while(|(our, their)| our == their).count();
+        let mut lines = ours[same.saturating_sub(20)..same].to_vec();
+        let of = |lines: &[String]| lines.get(same).cloned().unwrap_or_else(|| "the end".to_owned());
+        lines.push(format!("one:   {}", of(&ours)));
+        lines.push(format!("other: {}", of(&theirs)));
+        lines
+    }
+
     /// Every line that is kept and contains one of the needles.
     pub fn lines_with(&self, needles: &[&str]) -> Vec<String> {
         let story = self.story.lock().unwrap_or_else(PoisonError::into_inner);
