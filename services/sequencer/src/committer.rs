@@ -80,7 +80,7 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Works until the claim is lost, the store fails, or `stop` says so: then it takes no new work and finishes what
+    /// Works until the claim is lost, whatever it waits for then, the store fails, or `stop` says so: then it takes no new work and finishes what
     /// waits.
     pub async fn run(mut self, mut queue: mpsc::Receiver<Work>, stop: CancellationToken) -> CommitterEnd {
         let authority = self.authority.clone();
@@ -100,7 +100,8 @@ impl Committer {
                 }
             }
             telemetry::group(group.len(), queue.len());
-            if let Err(end) = self.commit(group, &mut queue, &mut early).await {
+            let committed = authority.unless_deposed(self.commit(group, &mut queue, &mut early)).await;
+            if let Err(end) = committed.unwrap_or_else(|deposed| Err(deposed.into())) {
                 return end;
             }
         }
@@ -185,7 +186,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Writes and flushes under authority. A flush that hangs is waited for, as long as nobody else claims the shard.
+    /// Writes and flushes under authority. A flush that hangs is waited for.
     async fn make_durable(
         &mut self,
         changes: Changes,
@@ -211,14 +212,11 @@ impl Committer {
             }
             std::future::pending().await
         };
-        let written = async {
-            tokio::select! {
-                biased;
-                written = written => written,
-                written = meanwhile => written,
-            }
+        let end = tokio::select! {
+            biased;
+            end = written => end,
+            end = meanwhile => end,
         };
-        let end = self.authority.unless_deposed(written).await.unwrap_or_else(|deposed| Err(deposed.into()));
         telemetry::flushed(self.env.clock.monotonic().saturating_sub(begun), end.is_ok());
         self.health.flush_ended();
         end

@@ -294,6 +294,12 @@ async fn authority_costs_nothing_when_idle_and_two_gets_a_second_when_busy() {
     }
     let busy = gets() - idle - 1;
     assert!((18..=21).contains(&busy), "{busy} in ten seconds");
+
+    // Somebody listens: a look every half minute.
+    let _updates = node.subscribe().await.unwrap();
+    let before = gets();
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert!((100..=121).contains(&(gets() - before)), "{} in an hour", gets() - before);
     node.stop().await;
 }
 
