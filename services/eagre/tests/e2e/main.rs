@@ -11,6 +11,8 @@ mod fsync;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod golden_bucket;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod start;
