@@ -166,9 +166,13 @@ fn everything_is_synced_before_the_ack_leaves() {
     command.arg(dev.get_program()).args(dev.get_args());
     let server = Server::spawn(&mut command);
     tokio::runtime::Runtime::new().unwrap().block_on(produce(server.endpoint()));
-    let ended = format!("{} +++ exited with 0 +++", server.pid());
+    let pid = server.pid().to_string();
     assert!(server.terminate().success());
-    wait_until("strace has written everything", || fs::read_to_string(&file).unwrap().contains(&ended));
+    // strace pads short process ids.
+    let is_end = |line: &str| {
+        line.split_once(' ').is_some_and(|(of, what)| of == pid && what.trim_start() == "+++ exited with 0 +++")
+    };
+    wait_until("strace has written everything", || fs::read_to_string(&file).unwrap().lines().any(is_end));
 
     let trace = Trace(parse(&fs::read_to_string(&file).unwrap()));
     let bucket = fs::canonicalize(&bucket).unwrap().to_str().unwrap().to_owned();
