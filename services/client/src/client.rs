@@ -171,7 +171,7 @@ impl Client {
                 return Err(failure);
             }
             if !std::mem::replace(&mut is_troubled, true) {
-                warn!(message = %failure.message, "no answer yet, trying again");
+                warn!("{}; trying again", failure.message);
             }
             if matches!(failure.kind, FailureKind::Unreachable | FailureKind::Broken) {
                 self.try_another_endpoint();

@@ -253,7 +253,7 @@ impl Consumer {
     fn retry(&mut self, message: &str) {
         self.stream = None;
         if !std::mem::replace(&mut self.is_troubled, true) {
-            warn!(%message, "reading is interrupted, trying again");
+            warn!("{message}; reading is tried again");
         } else {
             debug!(%message, "reading is interrupted");
         }

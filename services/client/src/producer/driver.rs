@@ -227,7 +227,7 @@ fn leave_stream(shared: &Shared, ended: Ended, is_troubled: &mut bool) {
         Ended::ByService => debug!("the service ended the stream"),
         Ended::Broken(message) => {
             if !std::mem::replace(is_troubled, true) {
-                warn!(%message, "cannot deliver, trying again");
+                warn!("{message}; delivering is tried again");
             }
             pool.obstacle = message;
         }
