@@ -4,10 +4,12 @@ use std::{
     fmt,
     ops::Range,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use eagre_env::{Randomness, SeededRandomness};
 use futures::stream::BoxStream;
 use object_store::{
     Attributes, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -31,6 +33,7 @@ struct State {
     puts: Option<(&'static str, Fault)>,
     gets_fail: Option<&'static str>,
     requests: Vec<String>,
+    latency: Option<Arc<SeededRandomness>>,
 }
 
 /// Shared by all nodes of a test.
@@ -55,6 +58,18 @@ impl FaultyStore {
     /// From now on GETs whose key holds this text fail.
     pub fn break_gets(&self, key_holds: &'static str) {
         self.state.lock().unwrap().gets_fail = Some(key_holds);
+    }
+
+    /// From now on requests take 1 to 20 ms.
+    pub fn take_time(&self, seed: u64) {
+        self.state.lock().unwrap().latency = Some(Arc::new(SeededRandomness::new(seed)));
+    }
+
+    async fn wait(&self) {
+        let latency = self.state.lock().unwrap().latency.clone();
+        if let Some(latency) = latency {
+            tokio::time::sleep(Duration::from_millis(1 + latency.below(20))).await;
+        }
     }
 
     /// All is well, and what hung goes on.
@@ -99,6 +114,7 @@ impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let fault = self.note("PUT", location);
         // As a folder: without attributes SlateDB cannot know its own object again.
+        self.wait().await;
         let opts = PutOptions { attributes: Attributes::new(), ..opts };
         match fault {
             Some(Fault::Fail) => return Err(failed()),
@@ -109,6 +125,7 @@ impl ObjectStore for FaultyStore {
             }
             Some(Fault::LoseAnswer) => {
                 self.inner.put_opts(location, payload, opts).await?;
+                self.wait().await;
                 return Err(failed());
             }
             None => {}
@@ -123,6 +140,7 @@ impl ObjectStore for FaultyStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.note(if options.head { "HEAD" } else { "GET" }, location);
+        self.wait().await;
         if self.get_fails(location) {
             return Err(failed());
         }
@@ -131,6 +149,7 @@ impl ObjectStore for FaultyStore {
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         self.note("GET", location);
+        self.wait().await;
         self.inner.get_ranges(location, ranges).await
     }
 

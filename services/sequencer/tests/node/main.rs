@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod chaos;
 mod conformance;
 mod failures;
 mod faults;

@@ -58,13 +58,18 @@ impl World {
         let bucket = Bucket::from_store(&env, Arc::new(self.store.clone()), BucketKind::Memory).await.unwrap();
         let settings = SequencerSettings::new(address, StoreSettings::for_folder());
         let node = SequencerNode::new(env, bucket, self.clone(), settings);
-        self.nodes.lock().unwrap().insert(address.into(), node.clone());
+        self.connect(address, node.clone());
         node
     }
 
     /// Pings do not reach the node any more.
     pub fn cut_off(&self, address: &str) {
         self.nodes.lock().unwrap().remove(address);
+    }
+
+    /// They do again.
+    pub fn connect(&self, address: &str, node: Arc<SequencerNode>) {
+        self.nodes.lock().unwrap().insert(address.into(), node);
     }
 
     /// The bucket without a node.
@@ -112,9 +117,13 @@ pub struct Gateway {
 
 impl Gateway {
     pub async fn join(sequencer: &dyn Sequencer) -> Self {
-        let joined = sequencer.join().await.unwrap();
-        let stream = sequencer.open_commits(joined.incarnation).await.unwrap();
-        Self { joined, stream, next_number: 0 }
+        Self::try_join(sequencer).await.expect("the sequencer takes gateways")
+    }
+
+    pub async fn try_join(sequencer: &dyn Sequencer) -> Option<Self> {
+        let joined = sequencer.join().await.ok()?;
+        let stream = sequencer.open_commits(joined.incarnation).await.ok()?;
+        Some(Self { joined, stream, next_number: 0 })
     }
 
     /// Opens its stream anew, perhaps at another sequencer.
