@@ -72,11 +72,14 @@ fn a_topic_is_created_listed_described_and_deleted() {
     assert!(status == Some(1) && message.starts_with("error: "), "{message}");
 }
 
+/// Options, input, and the keys and values that come of them.
+type Keys = (&'static [&'static str], &'static str, Vec<(Option<&'static str>, &'static str)>);
+
 #[test]
 fn keys_come_from_where_the_command_says() {
     let (_folder, server) = server();
     server.run(&["topic", "create", "t", "--partitions", "8"]);
-    let cases: [(&[&str], &str, Vec<(Option<&str>, &str)>); 4] = [
+    let cases: [Keys; 4] = [
         (&["--key", "k"], "a\nb", vec![(Some("k"), "a"), (Some("k"), "b")]),
         (&["--key-separator", "::"], "k::v::w\n::\n", vec![(Some("k"), "v::w"), (Some(""), "")]),
         (
