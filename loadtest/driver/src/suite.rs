@@ -4,6 +4,7 @@ mod rows;
 mod table;
 
 use std::{
+    fs,
     io::{self, Write as _},
     path::PathBuf,
     time::Duration,
@@ -37,6 +38,9 @@ pub struct Suite {
     /// How long the idle server is watched; quick: at most 30 s
     #[arg(long, default_value = "10m")]
     idle: humantime::Duration,
+    /// Write all figures to this file as well
+    #[arg(long)]
+    json: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -124,10 +128,10 @@ impl Suite {
             }
             lines.extend(found);
         }
-        let mut out = io::stdout().lock();
-        write!(out, "{}", table::markdown(&lines))?;
-        writeln!(out, "{}", serde_json::to_string(&lines)?)?;
-        Ok(())
+        if let Some(path) = &self.json {
+            fs::write(path, serde_json::to_vec_pretty(&lines)?)?;
+        }
+        Ok(write!(io::stdout(), "{}", table::markdown(&lines))?)
     }
 
     fn binary(&self) -> Result<PathBuf> {
