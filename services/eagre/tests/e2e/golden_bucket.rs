@@ -36,8 +36,7 @@ fn read(server: &Server, topic: &str) -> Vec<serde_json::Value> {
 }
 
 fn sorted(lines: &str) -> Vec<serde_json::Value> {
-    let mut records: Vec<serde_json::Value> =
-        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut records: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     records.sort_by_key(|record| (record["partition"].as_u64(), record["offset"].as_i64()));
     records
 }
@@ -72,7 +71,8 @@ fn a_bucket_of_the_first_version_is_read_and_appended_to() {
     for topic in TOPICS {
         let records = read(&server, topic);
         assert_eq!(records.len(), expected(topic).len() + 1, "{topic}");
-        let in_partition = |records: &[serde_json::Value]| records.iter().filter(|record| record["partition"] == 0).count();
+        let in_partition =
+            |records: &[serde_json::Value]| records.iter().filter(|record| record["partition"] == 0).count();
         let new = in_partition(&records) - 1;
         let appended = records.iter().find(|record| record["partition"] == 0 && record["offset"] == new);
         assert_eq!(appended.map(|record| &record["value"]), Some(&"appended".into()), "{topic}");
