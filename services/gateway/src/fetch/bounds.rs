@@ -79,10 +79,11 @@ impl Bounds {
     async fn call(&self, mut asked: Asked) -> Answer {
         let partitions: Vec<TopicPartition> = asked.keys().copied().collect();
         for part in partitions.chunks(PARTITIONS_PER_CALL) {
+            let asked_at = self.tails.ask();
             let answers = self.sequencer.bounds(part).await?;
             for (partition, bounds) in part.iter().zip(answers) {
                 let shown = bounds.map(|bounds| {
-                    let view = self.tails.observe(*partition, &bounds);
+                    let view = self.tails.observe(*partition, &bounds, asked_at);
                     PartitionBounds {
                         log_start_offset: view.log_start_offset,
                         high_watermark: view.high_watermark,

@@ -98,8 +98,7 @@ async fn search(shared: &Arc<Shared>, wanted: Wanted, bounds: Option<PartitionBo
                 resolved.offset = offset.max(start);
                 resolved.timestamp_ms = Some(timestamp_ms);
                 // The search may have found what was appended after the bounds were stated.
-                let shown = PartitionBounds { high_watermark: end.max(offset + 1), ..bounds };
-                resolved.high_watermark = shared.tails.observe(partition, &shown).high_watermark;
+                resolved.high_watermark = shared.tails.show(partition, end.max(offset + 1)).high_watermark;
             }
         }
     }

@@ -39,22 +39,36 @@ struct State {
     partitions: HashMap<TopicPartition, Partition>,
     /// The partition of each run that is remembered, oldest first.
     remembered: VecDeque<TopicPartition>,
+    /// How often something was doubted.
+    doubts: u64,
 }
+
+/// When a question was asked: its answer settles the doubts that were there then, and none that came since.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AskedAt(u64);
 
 #[derive(Default)]
 struct Partition {
     view: TailView,
+    /// Which doubt was the last one here.
+    doubted: u64,
     /// Without a gap, in offset order.
     recent: VecDeque<Run>,
     watchers: Option<watch::Sender<TailView>>,
 }
 
 impl Partition {
-    fn raise(&mut self, log_start_offset: i64, high_watermark: i64) {
+    /// The entry of a partition of which nothing is known: it may be gone.
+    fn doubtful(doubted: u64) -> Self {
+        let view = TailView { doubtful: true, ..TailView::default() };
+        Self { view, doubted, ..Self::default() }
+    }
+
+    fn raise(&mut self, log_start_offset: i64, high_watermark: i64, doubtful: bool) {
         self.view = TailView {
             log_start_offset: self.view.log_start_offset.max(log_start_offset),
             high_watermark: self.view.high_watermark.max(high_watermark),
-            doubtful: false,
+            doubtful,
         };
         self.tell();
     }
@@ -80,19 +94,38 @@ impl Tails {
         self.subscribed.subscribe()
     }
 
-    /// Follows the end of a partition.
+    /// Follows the end of a partition. One of which nothing is known may have been deleted since its bounds were asked
+    /// for, so it begins doubtful.
     pub fn watch(&self, partition: TopicPartition) -> watch::Receiver<TailView> {
-        let mut state = self.state();
-        let entry = state.partitions.entry(partition).or_default();
+        let state = &mut *self.state();
+        let doubts = state.doubts;
+        let entry = state.partitions.entry(partition).or_insert_with(|| Partition::doubtful(doubts));
         let view = entry.view;
         entry.watchers.get_or_insert_with(|| watch::channel(view).0).subscribe()
     }
 
-    /// Takes note of bounds that the sequencer stated, and returns what this gateway shows of them.
-    pub fn observe(&self, partition: TopicPartition, bounds: &PartitionBounds) -> TailView {
-        let mut state = self.state();
-        let entry = state.partitions.entry(partition).or_default();
-        entry.raise(bounds.log_start_offset, bounds.high_watermark);
+    /// To be taken before bounds are asked for.
+    pub fn ask(&self) -> AskedAt {
+        AskedAt(self.state().doubts)
+    }
+
+    /// Takes note of bounds that the sequencer stated, and returns what this gateway shows of them. A doubt that came
+    /// while the answer was on its way stays.
+    pub fn observe(&self, partition: TopicPartition, bounds: &PartitionBounds, asked: AskedAt) -> TailView {
+        let state = &mut *self.state();
+        let doubts = state.doubts;
+        let entry = state.partitions.entry(partition).or_insert_with(|| Partition::doubtful(doubts));
+        let doubtful = entry.view.doubtful && entry.doubted > asked.0;
+        entry.raise(bounds.log_start_offset, bounds.high_watermark, doubtful);
+        entry.view
+    }
+
+    /// Takes note of an end that was seen otherwise than in bounds; it says nothing about whether the partition still is.
+    pub fn show(&self, partition: TopicPartition, high_watermark: i64) -> TailView {
+        let state = &mut *self.state();
+        let doubts = state.doubts;
+        let entry = state.partitions.entry(partition).or_insert_with(|| Partition::doubtful(doubts));
+        entry.raise(0, high_watermark, entry.view.doubtful);
         entry.view
     }
 
@@ -164,7 +197,7 @@ impl State {
             self.remembered.push_back(tail.partition);
         }
         // After the runs: whoever is woken finds them.
-        entry.raise(tail.log_start_offset, tail.high_watermark);
+        entry.raise(tail.log_start_offset, tail.high_watermark, false);
         while self.remembered.len() > runs_max {
             let Some(oldest) = self.remembered.pop_front() else { break };
             if let Some(entry) = self.partitions.get_mut(&oldest) {
@@ -184,12 +217,14 @@ impl State {
     }
 
     fn doubt(&mut self, is_doubtful: impl Fn(&TopicPartition) -> bool) {
+        self.doubts += 1;
         self.partitions.retain(|partition, entry| {
             if !is_doubtful(partition) {
                 return true;
             }
             entry.recent.clear();
             entry.view.doubtful = true;
+            entry.doubted = self.doubts;
             entry.tell();
             // While somebody watches, the entry must stay theirs.
             entry.watchers.is_some()
@@ -238,13 +273,13 @@ mod tests {
         tails.apply(&update(0, vec![tail(5, &[])]));
         assert_eq!(end(), 5);
         let stated = PartitionBounds { log_start_offset: 0, high_watermark: 9, size_bytes: 0 };
-        assert_eq!(tails.observe(P, &stated).high_watermark, 9);
+        assert_eq!(tails.observe(P, &stated, tails.ask()).high_watermark, 9);
         tails.apply(&update(1, vec![tail(7, &[run(5, 6)])]));
         assert_eq!(end(), 9, "a push that lags");
         tails.apply(&update(0, vec![tail(3, &[])]));
         assert_eq!(end(), 9, "a snapshot of an old sequencer");
         let stated = PartitionBounds { log_start_offset: 0, high_watermark: 4, size_bytes: 0 };
-        assert_eq!(tails.observe(P, &stated).high_watermark, 9);
+        assert_eq!(tails.observe(P, &stated, tails.ask()).high_watermark, 9);
     }
 
     #[test]
@@ -284,12 +319,43 @@ mod tests {
         tails.apply(&deleted);
         assert!(watch.borrow().doubtful);
         let stated = PartitionBounds { log_start_offset: 0, high_watermark: 6, size_bytes: 0 };
-        tails.observe(P, &stated);
+        tails.observe(P, &stated, tails.ask());
         assert_eq!(*watch.borrow(), TailView { log_start_offset: 0, high_watermark: 6, doubtful: false });
         tails.apply(&update(0, Vec::new()));
         assert!(watch.borrow().doubtful);
         drop(watch);
         tails.apply(&update(0, Vec::new()));
         assert!(tails.state().partitions.is_empty(), "nobody watches what is gone");
+    }
+
+    #[test]
+    fn a_partition_of_which_nothing_is_known_is_doubted_once() {
+        let tails = Tails::new(100);
+        let watch = tails.watch(P);
+        assert!(watch.borrow().doubtful);
+        let stated = PartitionBounds { log_start_offset: 0, high_watermark: 0, size_bytes: 0 };
+        tails.observe(P, &stated, tails.ask());
+        assert!(!watch.borrow().doubtful);
+        assert!(!tails.watch(P).borrow().doubtful);
+    }
+
+    #[test]
+    fn bounds_that_were_asked_for_before_a_deletion_do_not_hide_it() {
+        let deleted = TailUpdate { number: 1, tails: Vec::new(), deleted_topics: vec![P.topic] };
+        for vanishes in [deleted, update(0, Vec::new())] {
+            for watched in [false, true] {
+                let tails = Tails::new(100);
+                tails.apply(&update(0, vec![tail(5, &[])]));
+                let early = watched.then(|| tails.watch(P));
+                let asked = tails.ask();
+                tails.apply(&vanishes);
+                let stated = PartitionBounds { log_start_offset: 0, high_watermark: 6, size_bytes: 0 };
+                assert_eq!(tails.observe(P, &stated, asked).high_watermark, 6);
+                assert!(tails.watch(P).borrow().doubtful);
+                assert!(early.is_none_or(|watch| watch.borrow().doubtful));
+                assert!(tails.show(P, 7).doubtful, "a row of the index proves nothing");
+                assert!(!tails.observe(P, &stated, tails.ask()).doubtful, "asked anew");
+            }
+        }
     }
 }

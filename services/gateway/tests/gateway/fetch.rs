@@ -5,7 +5,7 @@ use eagre_proto::v1::{position::Position as At, *};
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::world::{World, at, earliest, fetch_request, record, records, text};
+use crate::world::{World, at, earliest, fetch_request, record, records, text, until};
 
 async fn offset_of(world: &World, position: At) -> PartitionOffset {
     let partition = FetchPartition { topic: "t".into(), partition: 0, position: Some(at(position)) };
@@ -164,6 +164,27 @@ async fn a_deleted_topic_ends_its_readers() {
     world.topics().delete_topic(DeleteTopicRequest { name: "t".into() }).await.unwrap();
     let end = messages.message().await.unwrap_err();
     assert_eq!(end.code(), Code::NotFound);
+    assert_eq!(end.get_details_error_info().unwrap().reason, "UNKNOWN_TOPIC");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_deleted_while_a_stream_opens_ends_it() {
+    let world = World::new().await;
+    world.topic("t", 1).await;
+    world.sequencer.change(|mood| mood.searches_hang = true);
+    let mut client = world.fetch();
+    let request = fetch_request("t", 0, at(At::TimestampMs(0)), FetchEnd::Follow, FetchEncoding::Records);
+    let opened = tokio::spawn(async move { client.fetch(request).await });
+    until("the bounds are known", || world.sequencer.state().search_calls == 1).await;
+    world.topics().delete_topic(DeleteTopicRequest { name: "t".into() }).await.unwrap();
+    // What is pushed comes in order: once this is seen, so is the deletion.
+    world.topic("other", 1).await;
+    world.append("other", 0, &["a"]).await;
+    let request = fetch_request("other", 0, earliest(), FetchEnd::Follow, FetchEncoding::Records);
+    world.fetch().fetch(request).await.unwrap().into_inner().message().await.unwrap().unwrap();
+    world.sequencer.change(|mood| mood.searches_hang = false);
+    let mut messages = opened.await.unwrap().unwrap().into_inner();
+    let end = tokio::time::timeout(Duration::from_secs(10), messages.message()).await.expect("it ends").unwrap_err();
     assert_eq!(end.get_details_error_info().unwrap().reason, "UNKNOWN_TOPIC");
 }
 

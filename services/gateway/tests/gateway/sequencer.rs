@@ -35,6 +35,10 @@ pub struct Mood {
     pub streams_broken: u64,
     /// Answers no lookup of a topic.
     pub lookups_hang: bool,
+    /// Answers no search by time.
+    pub searches_hang: bool,
+    /// Opening a commit stream ends in a panic.
+    pub open_panics: bool,
 }
 
 #[derive(Default)]
@@ -52,6 +56,8 @@ pub struct State {
     pub seen: Vec<ObjectId>,
     pub bounds_calls: usize,
     pub index_calls: usize,
+    pub search_calls: usize,
+    pub lookup_calls: usize,
 }
 
 #[derive(Default)]
@@ -279,6 +285,7 @@ impl Sequencer for FakeSequencer {
 
     async fn open_commits(&self, _incarnation: u64) -> Result<CommitStream, SequencerError> {
         self.available()?;
+        assert!(!self.mood.borrow().open_panics, "the test says so");
         let (requests, received) = mpsc::channel(4);
         let (replies, answers) = mpsc::channel(4);
         tokio::spawn(serve_commits(self.state.clone(), self.mood.subscribe(), received, replies));
@@ -316,6 +323,8 @@ impl Sequencer for FakeSequencer {
 
     async fn find_by_time(&self, partition: TopicPartition, timestamp_ms: i64) -> Result<Option<Run>, SequencerError> {
         self.available()?;
+        self.state().search_calls += 1;
+        let _ = self.mood.subscribe().wait_for(|mood| !mood.searches_hang).await;
         let state = self.state();
         let Some(log) = state.logs.get(&partition) else { return Ok(None) };
         Ok(log.runs.iter().find(|run| run.prefix_max_timestamp_ms >= timestamp_ms).copied())
@@ -369,6 +378,7 @@ impl Sequencer for FakeSequencer {
 
     async fn topic(&self, name: &str) -> Result<TopicRecord, TopicError> {
         self.available()?;
+        self.state().lookup_calls += 1;
         let _ = self.mood.subscribe().wait_for(|mood| !mood.lookups_hang).await;
         self.state().topics.get(name).cloned().ok_or(TopicError::UnknownTopic)
     }
