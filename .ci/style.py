@@ -24,9 +24,9 @@ FENCES = {
     "axum": {"eagre-runtime"},
     "metrics-exporter-prometheus": {"eagre-runtime"},
     "tracing-subscriber": {"eagre", "eagre-sim"},
-    # A service is a library; only the runtime wires services together.
-    "eagre-sequencer": {"eagre-runtime"},
-    "eagre-gateway": {"eagre-runtime"},
+    # A service is a library; only the runtime wires services together, and the simulation where it parts them.
+    "eagre-sequencer": {"eagre-runtime", "eagre-sim"},
+    "eagre-gateway": {"eagre-runtime", "eagre-sim"},
     "eagre-runtime": {"eagre", "eagre-sim"},
 }
 

@@ -1,6 +1,11 @@
 //! A node of a real process: all roles over one bucket, with metrics and an HTTP port.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use eagre_cache::{CacheSettings, PageCaches};
 use eagre_env::{Env, Listener};
@@ -80,6 +85,11 @@ impl Dev {
         let grpc_listener = listen(&env, "--grpc", &settings.grpc).await?;
         let http_listener = listen(&env, "--http", &settings.http).await?;
         let (grpc, http) = (grpc_listener.local_addr(), http_listener.local_addr());
+        let observer = Arc::new(Observer { state: OnceLock::new(), prometheus: prometheus.clone() });
+        let stop_http = CancellationToken::new();
+        // It answers while the node starts: a supervisor must not take a slow start for a hang.
+        let stop_unless_started = stop_http.clone().drop_guard();
+        let http_server = tokio::spawn(http::serve(http_listener, observer.clone(), stop_http.clone()));
         let bucket = Bucket::open(&env, &settings.bucket).await?;
         let caches = PageCaches::open(&CacheSettings::default()).await;
         let caches = caches.map_err(|error| DevError::Resources(error.to_string()))?;
@@ -100,10 +110,9 @@ impl Dev {
                 return Err(error.into());
             }
         };
-        let upkeep = tokio::spawn(upkeep(prometheus.clone()));
-        let observed: Arc<dyn Observed> = Arc::new(Observer { state: node.state(), prometheus });
-        let stop_http = CancellationToken::new();
-        let http_server = tokio::spawn(http::serve(http_listener, observed, stop_http.clone()));
+        observer.state.get_or_init(|| node.state());
+        let upkeep = tokio::spawn(upkeep(prometheus));
+        let stop_http = stop_unless_started.disarm();
         Ok(Self { grpc, http, node, http_server, stop_http, background, upkeep })
     }
 
@@ -132,9 +141,7 @@ fn background() -> io::Result<Runtime> {
 }
 
 fn install_metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
-        .install_recorder()
+    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?.install_recorder()
 }
 
 async fn upkeep(prometheus: PrometheusHandle) {
@@ -146,17 +153,20 @@ async fn upkeep(prometheus: PrometheusHandle) {
 }
 
 struct Observer {
-    state: NodeState,
+    /// Empty until the node has started.
+    state: OnceLock<NodeState>,
     prometheus: PrometheusHandle,
 }
 
 impl Observed for Observer {
     fn render_metrics(&self) -> String {
-        self.state.update_metrics();
+        if let Some(state) = self.state.get() {
+            state.update_metrics();
+        }
         self.prometheus.render()
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.state.ready()
+        self.state.get().ok_or("starting")?.ready()
     }
 }

@@ -15,15 +15,36 @@ impl HostIdentity {
     /// This process, as `/proc` tells it.
     pub fn of_this_process() -> Self {
         let process = std::process::id();
-        Self { machine: machine(), process, started: started(process).unwrap_or(0) }
+        let started = match look(process) {
+            Seen::Started(started) => started,
+            Seen::Gone | Seen::Unknown => 0,
+        };
+        Self { machine: machine(), process, started }
     }
 
     /// Whether that process is certainly gone: it ran on this machine, in this boot and namespace, and is not there any
     /// more. False whenever that cannot be told.
     pub fn is_known_dead(&self, other: &HostIdentity) -> bool {
-        let same_machine = !self.machine.is_empty() && self.machine == other.machine;
-        same_machine && other.started != 0 && started(other.process) != Some(other.started)
+        if self.machine.is_empty() || self.machine != other.machine || other.started == 0 {
+            return false;
+        }
+        match look(other.process) {
+            Seen::Started(started) => started != other.started,
+            Seen::Gone => true,
+            Seen::Unknown => false,
+        }
     }
+}
+
+/// What `/proc` says of a process id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// A process that started then.
+    Started(u64),
+    /// Nobody, or somebody who is dead already.
+    Gone,
+    /// It does not say: no file handle, no right to look.
+    Unknown,
 }
 
 fn machine() -> String {
@@ -35,17 +56,34 @@ fn machine() -> String {
     }
 }
 
-/// Field 22 of `/proc/<pid>/stat`; `None` when there is no such process or it is a zombie.
-fn started(process: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The second field is the command in parentheses and may hold spaces; the state follows.
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let mut fields = rest.split(' ');
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
+fn look(process: u32) -> Seen {
+    match std::fs::read_to_string(format!("/proc/{process}/stat")) {
+        Ok(stat) => parse(&stat),
+        Err(error) if is_absence(&error) && shows_others() => Seen::Gone,
+        Err(_) => Seen::Unknown,
     }
-    fields.nth(18)?.parse().ok()
+}
+
+fn is_absence(error: &std::io::Error) -> bool {
+    // A process that ends between opening and reading.
+    let no_such_process = rustix::io::Errno::SRCH.raw_os_error();
+    error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(no_such_process)
+}
+
+/// Where `/proc` hides the processes of others (`hidepid`), that one is absent means nothing.
+fn shows_others() -> bool {
+    std::fs::read_to_string("/proc/1/stat").is_ok()
+}
+
+/// Field 3 of `/proc/<pid>/stat` is the state, field 22 the start.
+fn parse(stat: &str) -> Seen {
+    // The second field is the command in parentheses and may hold spaces; the state follows.
+    let Some((_, rest)) = stat.rsplit_once(") ") else { return Seen::Unknown };
+    let mut fields = rest.split(' ');
+    if matches!(fields.next(), Some("Z" | "X")) {
+        return Seen::Gone;
+    }
+    fields.nth(18).and_then(|started| started.parse().ok()).map_or(Seen::Unknown, Seen::Started)
 }
 
 #[cfg(test)]
@@ -66,10 +104,23 @@ mod tests {
     fn a_killed_child_is_known_dead() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let me = HostIdentity::of_this_process();
-        let other = HostIdentity { process: child.id(), started: started(child.id()).unwrap(), ..me.clone() };
+        let Seen::Started(started) = look(child.id()) else { panic!("the child runs") };
+        let other = HostIdentity { process: child.id(), started, ..me.clone() };
         assert!(!me.is_known_dead(&other));
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(me.is_known_dead(&other));
+    }
+
+    #[test]
+    fn only_absence_is_death() {
+        assert_eq!(parse("1 (a ) b) S 0 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 77 0"), Seen::Started(77));
+        assert_eq!(parse("1 (a) Z 0 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 77 0"), Seen::Gone);
+        assert_eq!(parse("garbage"), Seen::Unknown);
+        assert!(is_absence(&std::io::ErrorKind::NotFound.into()));
+        assert!(is_absence(&rustix::io::Errno::SRCH.into()));
+        for unknown in [rustix::io::Errno::MFILE, rustix::io::Errno::ACCESS, rustix::io::Errno::NOMEM] {
+            assert!(!is_absence(&unknown.into()), "{unknown}");
+        }
     }
 }

@@ -38,7 +38,8 @@ pub fn decode(batch: &Bytes, limits: &Limits) -> Result<Vec<DecodedRecord>, Batc
 
 /// The records of one batch, one after the other: `batch` is the whole batch and nothing else.
 ///
-/// Keys and values are slices of the batch, or of its decompressed body. Offsets count from the batch's base offset. The
+/// Keys and values are slices of the batch, or of its decompressed body. Offsets count from the batch's base offset, which a
+/// producer may have set to anything: they wrap around, and mean something only where the base offset was patched. The
 /// checksum is not looked at again: a batch from the log has been checked with its run. Of the limits only
 /// `max_decompressed_bytes` is applied. Reading record by record holds one record's allocations at a time; small records
 /// take many times their bytes when all are held.
@@ -98,7 +99,7 @@ impl Records {
         if view.offset_delta < 0 || view.offset_delta > self.header.last_offset_delta {
             return Err(Flaw::OffsetDelta { record: view.record, offset_delta: view.offset_delta }.into());
         }
-        let offset = self.header.base_offset.checked_add(i64::from(view.offset_delta)).ok_or(malformed("offset"))?;
+        let offset = self.header.base_offset.wrapping_add(i64::from(view.offset_delta));
         let timestamp_ms = if self.header.is_log_append_time() {
             self.header.max_timestamp
         } else {

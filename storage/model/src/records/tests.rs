@@ -76,6 +76,18 @@ fn golden_batch_of_kafka_itself_is_what_we_encode() {
 }
 
 #[test]
+fn a_base_offset_that_a_producer_made_up_makes_nothing_unreadable() {
+    for base_offset in [i64::MAX, i64::MIN, -1] {
+        let mut bytes = encode(&golden_records(), Compression::None).bytes.to_vec();
+        with_base_offset(&mut bytes, base_offset);
+        assert!(validate(&bytes, &Limits::default()).is_ok(), "{base_offset}");
+        let decoded = decode(&Bytes::from(bytes), &Limits::default()).unwrap();
+        let deltas = decoded.iter().map(|record| record.offset.wrapping_sub(base_offset));
+        assert!(deltas.eq(0..golden_records().len() as i64), "{base_offset}");
+    }
+}
+
+#[test]
 fn values_of_a_plain_batch_are_slices_of_it() {
     let batch = encode(&golden_records(), Compression::None).bytes;
     let range = batch.as_ptr_range();
