@@ -4,30 +4,22 @@ mod acks;
 mod keys;
 mod lines;
 mod pace;
+mod progress;
 
 use std::{fs::File, io, process::ExitCode, time::Duration};
 
 use bytes::Bytes;
 use eagre_client::{ProducerSettings, SendError, TopicProducer};
-use tokio::{
-    sync::{mpsc, watch},
-    time::{Instant, MissedTickBehavior, interval},
-};
+use tokio::sync::{mpsc, watch};
 
 use self::{
     acks::{AckLog, Tally, is_over, take_reports},
     keys::KeySource,
     lines::{Block, lines, read_in_thread},
     pace::Pacer,
+    progress::{HandedOver, Progress},
 };
-use crate::{
-    cli::ProduceArgs,
-    console::{StatusLine, say},
-    failure::Failure,
-    signals::Signals,
-};
-
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+use crate::{cli::ProduceArgs, console::say, failure::Failure, signals::Signals};
 
 /// Runs the command.
 pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
@@ -59,7 +51,7 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
         partition: args.partition,
         pacer: args.rate.map(Pacer::new),
         line: 0,
-        handed_over_bytes: progress.bytes.clone(),
+        handed_over: progress.handed_over.clone(),
         skipped: Skipped::default(),
     };
     let mut over = outcomes.clone();
@@ -117,7 +109,7 @@ struct Intake {
     pacer: Option<Pacer>,
     /// Lines taken.
     line: u64,
-    handed_over_bytes: watch::Sender<u64>,
+    handed_over: watch::Sender<HandedOver>,
     skipped: Skipped,
 }
 
@@ -137,7 +129,10 @@ impl Intake {
                     for line in lines(&block) {
                         self.take(line).await;
                     }
-                    self.handed_over_bytes.send_modify(|bytes| *bytes += block.len() as u64);
+                    self.handed_over.send_modify(|handed_over| {
+                        handed_over.lines = self.line;
+                        handed_over.bytes += block.len() as u64;
+                    });
                 }
                 Block::TooLong => {
                     self.line += 1;
@@ -221,52 +216,4 @@ impl Summary {
         };
         Some(Failure::new(what).hint(hint))
     }
-}
-
-/// Shows on a terminal how far it has come.
-struct Progress {
-    bytes: watch::Sender<u64>,
-    task: tokio::task::JoinHandle<()>,
-    end: tokio::sync::oneshot::Sender<()>,
-}
-
-impl Progress {
-    fn start(outcomes: watch::Receiver<Tally>) -> Self {
-        let bytes = watch::Sender::new(0u64);
-        let read = bytes.subscribe();
-        let (end, mut ended) = tokio::sync::oneshot::channel();
-        let task = tokio::spawn(async move {
-            let started = Instant::now();
-            let mut line = StatusLine::on_stderr();
-            let mut ticks = interval(PROGRESS_INTERVAL);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let text = |recent: f64| {
-                let acked = outcomes.borrow().acked;
-                format!("{acked} records acknowledged, {recent:.1} MiB/s")
-            };
-            let mut before = (started, 0);
-            loop {
-                tokio::select! {
-                    biased;
-                    _ = &mut ended => break,
-                    now = ticks.tick() => {
-                        let bytes = *read.borrow();
-                        line.show(&text(mib_per_second(bytes - before.1, now - before.0)));
-                        before = (now, bytes);
-                    }
-                }
-            }
-            line.finish(&text(mib_per_second(*read.borrow(), started.elapsed())));
-        });
-        Self { bytes, task, end }
-    }
-
-    async fn finish(self) {
-        let _ = self.end.send(());
-        let _ = self.task.await;
-    }
-}
-
-fn mib_per_second(bytes: u64, time: Duration) -> f64 {
-    bytes as f64 / f64::from(1 << 20) / time.as_secs_f64().max(0.001)
 }
