@@ -80,8 +80,8 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Works until the claim is lost, whatever it waits for then, the store fails, or `stop` says so: then it takes no new work and finishes what
-    /// waits.
+    /// Works until the claim is lost, whatever it waits for then, or the store fails, or `stop` says so: then it takes no
+    /// new work and finishes what waits.
     pub async fn run(mut self, mut queue: mpsc::Receiver<Work>, stop: CancellationToken) -> CommitterEnd {
         let authority = self.authority.clone();
         let mut early = Vec::new();
