@@ -1,6 +1,6 @@
 //! The real binary, as a user and a bad day meet it.
 //!
-//! What needs a special right or minutes is `#[ignore]`d with its reason and run by `.ci/run`.
+//! What needs a special right or minutes is ignored by default, says why, and is run by `.ci/run`.
 
 #[cfg(test)]
 mod clients;
