@@ -20,10 +20,15 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Threads for file reads and writes. Each keeps a heap of its own, and by tokio's default there may be 512 of them:
+/// measured, 75 threads held 1.5 GiB under a catch-up read.
+const BLOCKING_THREADS_MAX: usize = 16;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(&cli.command);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.max_blocking_threads(BLOCKING_THREADS_MAX).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return console::report(&Failure::new(format!("cannot start threads: {error}"))),
     };

@@ -64,15 +64,18 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
     };
     let Intake { topic, line, skipped, .. } = intake;
     // Everything that was handed over is settled when the last handle is gone and the reports have ended.
-    tokio::select! {
-        () = producer.flush() => {}
+    let settled = async {
+        producer.flush().await;
+        drop((producer, topic));
+        reports.await
+    };
+    let ended = tokio::select! {
+        ended = settled => ended,
         signal = signals.next() => {
             say("interrupted again: not waiting for what is not acknowledged yet");
             return Ok(signal.status());
         }
-    }
-    drop((producer, topic));
-    let ended = reports.await;
+    };
     progress.finish().await;
     let tally = outcomes.borrow().clone();
     let summary = Summary { lines: line, skipped, tally, acks_to: args.acks_to.map(|path| path.display().to_string()) };
