@@ -10,13 +10,14 @@ use eagre_model::{TopicNumber, TopicRecord};
 use eagre_sequencer_api::{Sequencer, TopicError};
 use futures::{
     FutureExt,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Shared, WeakShared},
 };
 
 /// How many deleted topics are remembered, so that an answer that was on its way does not bring one back.
 const DELETED_REMEMBERED: usize = 10_000;
 
-type Lookup = Shared<BoxFuture<'static, Result<Arc<TopicRecord>, TopicError>>>;
+type Call = BoxFuture<'static, Result<Arc<TopicRecord>, TopicError>>;
+type Lookup = Shared<Call>;
 
 /// The topics that this gateway has looked up. A name that does not exist is not remembered.
 pub(crate) struct TopicDirectory {
@@ -32,7 +33,8 @@ struct State {
     /// In the order in which they were remembered; the oldest makes room.
     order: VecDeque<(String, u64)>,
     remembered: u64,
-    pending: HashMap<String, Lookup>,
+    /// Calls that somebody waits for. Each belongs to those who do, and goes with the last of them.
+    pending: HashMap<String, WeakShared<Call>>,
     deleted: BTreeSet<TopicNumber>,
 }
 
@@ -55,6 +57,8 @@ impl TopicDirectory {
     /// Asks for the record of a live topic. Everybody who waits for one name shares one call.
     pub async fn lookup(&self, name: &str) -> Result<Arc<TopicRecord>, TopicError> {
         loop {
+            // Before the call, so that it is dropped after it.
+            let _waiting = Waiting { directory: self, name };
             let (lookup, joined) = self.call(name);
             let found = lookup.clone().await;
             self.finish(name, &lookup, &found);
@@ -112,19 +116,22 @@ impl TopicDirectory {
     /// The call for this name, and whether somebody else had begun it.
     fn call(&self, name: &str) -> (Lookup, bool) {
         let mut state = self.state();
-        if let Some(pending) = state.pending.get(name) {
-            return (pending.clone(), true);
+        if let Some(pending) = state.pending.get(name).and_then(WeakShared::upgrade) {
+            return (pending, true);
         }
         let (sequencer, wanted) = (self.sequencer.clone(), name.to_owned());
         let lookup = async move { sequencer.topic(&wanted).await.map(Arc::new) }.boxed().shared();
-        state.pending.insert(name.to_owned(), lookup.clone());
+        if let Some(weak) = lookup.downgrade() {
+            state.pending.insert(name.to_owned(), weak);
+        }
         (lookup, false)
     }
 
     fn finish(&self, name: &str, lookup: &Lookup, found: &Result<Arc<TopicRecord>, TopicError>) {
         let ours = {
             let mut state = self.state();
-            let ours = state.pending.get(name).is_some_and(|pending| pending.ptr_eq(lookup));
+            let pending = state.pending.get(name).and_then(WeakShared::upgrade);
+            let ours = pending.is_some_and(|pending| pending.ptr_eq(lookup));
             if ours {
                 state.pending.remove(name);
             }
@@ -137,6 +144,21 @@ impl TopicDirectory {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits for a call. The last one who goes away before the answer takes the call along.
+struct Waiting<'a> {
+    directory: &'a TopicDirectory,
+    name: &'a str,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.directory.state();
+        if state.pending.get(self.name).is_some_and(|pending| pending.upgrade().is_none()) {
+            state.pending.remove(self.name);
+        }
     }
 }
 
@@ -261,6 +283,26 @@ mod tests {
         lookups.go.add_permits(1);
         asked.await.unwrap().unwrap();
         assert!(directory.known("t").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_lookup_that_nobody_waits_for_is_dropped() {
+        let (lookups, directory) = Lookups::directory(Some(record("t", 1)));
+        let asked = [ask(&directory), ask(&directory)];
+        lookups.called(1).await;
+        tokio::task::yield_now().await;
+        let [first, second] = asked;
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        assert_eq!(directory.state().pending.len(), 1, "somebody waits");
+        second.abort();
+        assert!(second.await.unwrap_err().is_cancelled());
+        assert!(directory.state().pending.is_empty());
+        let asked = ask(&directory);
+        lookups.called(2).await;
+        lookups.go.add_permits(1);
+        assert!(asked.await.unwrap().is_ok());
+        assert!(directory.state().pending.is_empty());
     }
 
     #[test]

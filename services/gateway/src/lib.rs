@@ -30,7 +30,7 @@ use directory::TopicDirectory;
 use fetch::{ahead::ReadAhead, bounds::Bounds, tails::Tails};
 use limits::Streams;
 use produce::{Pipeline, Uploader, edge};
-use refusal::Refusal;
+use refusal::{Refusal, check_topic_name};
 
 /// A running gateway. It stops when it is dropped; [`Gateway::drain`] lets it end well.
 pub struct Gateway {
@@ -113,7 +113,7 @@ impl Gateway {
     /// Whether it can serve at this moment.
     pub fn is_ready(&self) -> bool {
         let joined = self.shared.pipeline.joined().borrow().is_some();
-        joined && *self.shared.tails.subscribed().borrow() && !self.shared.draining.is_cancelled()
+        joined && *self.shared.tails.subscribed().borrow() && self.shared.check_open().is_ok()
     }
 
     /// Ends well: takes no new requests, ends every stream, and answers what it has taken. Returns whether all of it was
@@ -131,10 +131,13 @@ impl Gateway {
 }
 
 impl Shared {
-    /// Refuses what comes in once the gateway is going away.
+    /// Refuses what comes in once the gateway is going away, or has lost its way into the log to a bug.
     fn check_open(&self) -> Result<(), Refusal> {
         if self.draining.is_cancelled() {
             return Err(Refusal::Unavailable("this gateway is going away; connect to another one".into()));
+        }
+        if !self.pipeline.is_running() {
+            return Err(Refusal::Unavailable("this gateway has failed; connect to another one".into()));
         }
         Ok(())
     }
@@ -147,6 +150,7 @@ impl Shared {
         {
             return Ok((topic, partition));
         }
+        check_topic_name(name)?;
         let topic = self.directory.lookup(name).await.map_err(|error| Refusal::of_lookup(error, name))?;
         let partition = edge::place(&topic, partition)?;
         Ok((topic, partition))

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use eagre_model::{ProducerEpoch, batch::BatchError};
+use eagre_model::{
+    ProducerEpoch,
+    batch::BatchError,
+    names::{NameError, validate_topic_name},
+};
 use eagre_proto::v1::{ErrorReason, ProduceError};
 use eagre_sequencer_api::{CreateTopicError, RefusalReason, SequencerError, TopicError};
 use tonic::{Code, Status};
@@ -168,6 +172,18 @@ impl Refusal {
             CreateTopicError::InvalidPartitions(why) => Self::InvalidArgument(why),
             CreateTopicError::Sequencer(error) => error.into(),
         }
+    }
+}
+
+/// Checks a name that came from outside, before anything is done with it: it may be as long as a message, and a refusal
+/// that says it again must fit into the headers of an answer.
+pub(crate) fn check_topic_name(name: &str) -> Result<(), Refusal> {
+    validate_topic_name(name).map_err(Refusal::from)
+}
+
+impl From<NameError> for Refusal {
+    fn from(error: NameError) -> Self {
+        Self::InvalidTopicName(error.to_string())
     }
 }
 

@@ -55,6 +55,12 @@ impl Pipeline {
         self.joined.clone()
     }
 
+    /// Whether what is submitted is on its way. It ends with a drain, or with a bug.
+    pub fn is_running(&self) -> bool {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        task.as_ref().is_some_and(|task| !task.is_finished())
+    }
+
     /// Takes no more and returns when everything is answered; returns whether it was within the given time. The rest is
     /// told then what is known of it.
     pub async fn drain(&self, within: Duration) -> bool {

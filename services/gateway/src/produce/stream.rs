@@ -25,7 +25,7 @@ use crate::{
     admission::{Grant, Grants},
     limits::StreamSlot,
     metrics,
-    refusal::Refusal,
+    refusal::{Refusal, check_topic_name},
 };
 
 /// Requests taken in one go before others get their turn.
@@ -102,6 +102,9 @@ impl ProduceAnswers {
         match placed {
             Some((topic, partition)) => self.submit(parked, &topic, partition),
             None => {
+                if let Err(refusal) = check_topic_name(&parked.request.topic) {
+                    return self.lanes.answer_now(request_id, Err(refusal));
+                }
                 let (shared, name) = (self.shared.clone(), parked.request.topic.clone());
                 self.parked.insert(name.clone(), vec![parked]);
                 let lookup = async move {

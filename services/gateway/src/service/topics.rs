@@ -11,7 +11,10 @@ use eagre_proto::v1::{
 use tonic::{Request, Response, Status, async_trait};
 
 use super::refuse;
-use crate::{Shared, refusal::Refusal};
+use crate::{
+    Shared,
+    refusal::{Refusal, check_topic_name},
+};
 
 /// The most topics of one page, and the number when none is given.
 const PAGE_TOPICS_MAX: usize = 1_000;
@@ -26,6 +29,7 @@ impl TopicService for Topics {
     ) -> Result<Response<CreateTopicResponse>, Status> {
         self.0.check_open().map_err(refuse)?;
         let CreateTopicRequest { name, partitions } = request.into_inner();
+        check_topic_name(&name).map_err(refuse)?;
         let created = self.0.sequencer.create_topic(&name, partitions).await;
         let record = Arc::new(created.map_err(|error| refuse(Refusal::of_creation(error, &name)))?);
         self.0.directory.remember(record.clone());
@@ -37,6 +41,7 @@ impl TopicService for Topics {
         request: Request<DescribeTopicRequest>,
     ) -> Result<Response<DescribeTopicResponse>, Status> {
         let name = request.into_inner().name;
+        check_topic_name(&name).map_err(refuse)?;
         // Not out of the directory: the answer is about now.
         let found = self.0.sequencer.topic(&name).await;
         let record = found.map_err(|error| refuse(Refusal::of_lookup(error, &name)))?;
@@ -60,6 +65,10 @@ impl TopicService for Topics {
 
     async fn list_topics(&self, request: Request<ListTopicsRequest>) -> Result<Response<ListTopicsResponse>, Status> {
         let ListTopicsRequest { page_size, page_token } = request.into_inner();
+        if !page_token.is_empty() {
+            // The last name of the page before.
+            check_topic_name(&page_token).map_err(refuse)?;
+        }
         let max = match usize::try_from(page_size).unwrap_or(usize::MAX) {
             0 => PAGE_TOPICS_MAX,
             size => size.min(PAGE_TOPICS_MAX),
@@ -82,6 +91,7 @@ impl TopicService for Topics {
     ) -> Result<Response<DeleteTopicResponse>, Status> {
         self.0.check_open().map_err(refuse)?;
         let name = request.into_inner().name;
+        check_topic_name(&name).map_err(refuse)?;
         let deleted = self.0.sequencer.delete_topic(&name).await;
         if let Some(known) = self.0.directory.known(&name) {
             self.0.directory.forget(known.number);

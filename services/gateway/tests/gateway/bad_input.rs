@@ -41,7 +41,9 @@ async fn bad_produce_requests_are_refused_for_what_they_are() {
     let huge = Record { value: Some(Bytes::from(vec![0; (1 << 20) + 1])), ..Record::default() };
     let large = Record { value: Some(Bytes::from(vec![0; 1 << 19])), ..Record::default() };
     let cases: Vec<(&str, ProduceRequest, &str, Code)> = vec![
-        ("no topic", records("", 0, &["a"]), "UNKNOWN_TOPIC", Code::NotFound),
+        ("no topic", records("", 0, &["a"]), "INVALID_TOPIC_NAME", Code::InvalidArgument),
+        ("a path", records("../t", 0, &["a"]), "INVALID_TOPIC_NAME", Code::InvalidArgument),
+        ("a huge name", records(&"x".repeat(8 << 20), 0, &["a"]), "INVALID_TOPIC_NAME", Code::InvalidArgument),
         ("unknown topic", records("u", 0, &["a"]), "UNKNOWN_TOPIC", Code::NotFound),
         ("unknown partition", records("t", 2, &["a"]), "UNKNOWN_PARTITION", Code::NotFound),
         ("huge partition", records("t", u32::MAX, &["a"]), "UNKNOWN_PARTITION", Code::NotFound),
@@ -139,7 +141,9 @@ async fn bad_produce_requests_are_refused_for_what_they_are() {
         ),
     ];
     let (requests, mut answers) = world.stream().await;
+    let lookups = || world.sequencer.state().lookup_calls;
     for (what, request, expected, code) in cases {
+        let before = lookups();
         let status = world.produce().produce(request.clone()).await.expect_err(what);
         assert_eq!((reason(&status).as_str(), status.code()), (expected, code), "{what}: {status:?}");
         // On a stream it is the answer to the request, and the stream goes on.
@@ -149,6 +153,8 @@ async fn bad_produce_requests_are_refused_for_what_they_are() {
         assert_eq!(error.reason().as_str_name(), format!("ERROR_REASON_{expected}"), "{what}");
         assert_eq!((answer.request_id, error.outcome_unknown), (5, false));
         assert_eq!(error.message, status.message());
+        assert!(error.message.len() < 500, "{what}");
+        assert!(expected != "INVALID_TOPIC_NAME" || lookups() == before, "{what} is not looked up");
     }
     requests.send(ProduceStreamRequest { request_id: 6, request: None }).await.unwrap();
     let answer = answers.message().await.unwrap().unwrap();
@@ -187,6 +193,11 @@ async fn bad_fetch_requests_are_refused_for_what_they_are() {
             "INVALID_ARGUMENT",
         ),
         ("unknown topic", of(FetchPartition { topic: "u".into(), ..partition.clone() }), "UNKNOWN_TOPIC"),
+        (
+            "a huge name",
+            of(FetchPartition { topic: "x".repeat(1 << 20), ..partition.clone() }),
+            "INVALID_TOPIC_NAME",
+        ),
         ("unknown partition", of(FetchPartition { partition: 2, ..partition.clone() }), "UNKNOWN_PARTITION"),
         (
             "out of range",
@@ -218,6 +229,14 @@ async fn bad_topic_requests_are_refused_for_what_they_are() {
     for (what, request, expected, code) in cases {
         let status = world.topics().create_topic(request).await.expect_err(what);
         assert_eq!((reason(&status).as_str(), status.code()), (expected, code), "{what}");
+    }
+    let long = || "x".repeat(1 << 20);
+    let described = world.topics().describe_topic(DescribeTopicRequest { name: long() }).await.unwrap_err();
+    let deleted = world.topics().delete_topic(DeleteTopicRequest { name: long() }).await.unwrap_err();
+    let page = ListTopicsRequest { page_size: 1, page_token: long() };
+    let listed = world.topics().list_topics(page).await.unwrap_err();
+    for status in [described, deleted, listed] {
+        assert_eq!(reason(&status), "INVALID_TOPIC_NAME", "{status:?}");
     }
     let deleted = world.topics().delete_topic(DeleteTopicRequest { name: "u".into() }).await.unwrap_err();
     assert_eq!(reason(&deleted), "UNKNOWN_TOPIC");

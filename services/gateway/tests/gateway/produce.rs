@@ -353,3 +353,17 @@ async fn a_drain_is_bounded_and_honest() {
     let unknown = error(answers.message().await.unwrap().unwrap());
     assert!(unknown.outcome_unknown, "{unknown:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_whose_pipeline_died_is_not_ready_and_takes_nothing() {
+    let world = World::new().await;
+    world.topic("t", 1).await;
+    assert!(world.gateway.is_ready());
+    world.sequencer.change(|mood| {
+        mood.open_panics = true;
+        mood.streams_broken += 1;
+    });
+    until("it is not ready any more", || !world.gateway.is_ready()).await;
+    let refused = world.produce().produce(records("t", 0, &["a"])).await.unwrap_err();
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "UNAVAILABLE");
+}
