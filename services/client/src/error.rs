@@ -253,6 +253,8 @@ impl Verdict {
         let reason = error.reason();
         let message = error.message;
         match reason {
+            // The gateway knew a topic that is gone, and has forgotten it: there may be another one of that name.
+            ErrorReason::UnknownTopic if error.retriable => Self::Again { maybe_appended: false },
             ErrorReason::UnknownTopic => Self::Refused(SendError::UnknownTopic(topic.to_owned())),
             ErrorReason::UnknownPartition => {
                 Self::Refused(SendError::UnknownPartition { topic: topic.to_owned(), partition })
@@ -319,6 +321,13 @@ mod tests {
             Verdict::Refused(SendError::UnknownPartition { topic: "orders".into(), partition: 7 })
         );
         assert_eq!(answer(ErrorReason::OutcomeUnknown, true, true), Verdict::Again { maybe_appended: true });
+    }
+
+    #[test]
+    fn a_topic_that_is_gone_is_looked_up_again_where_the_answer_says_so() {
+        assert_eq!(answer(ErrorReason::UnknownTopic, true, false), Verdict::Again { maybe_appended: false });
+        let unknown = Verdict::Refused(SendError::UnknownTopic("orders".into()));
+        assert_eq!(answer(ErrorReason::UnknownTopic, false, false), unknown);
     }
 
     #[test]
