@@ -1,8 +1,12 @@
 //! The memory budget of produce requests, charged before their bytes are read.
 //!
-//! A gRPC message says its length in its first five bytes. [`Admitted`] wraps a service so that no more than these are
-//! taken from a request until its length is granted from the budget; the rest stays in HTTP/2's windows, and so with the
-//! client. Grants are first come, first served, and a stream waits for one at a time, so streams are served in turns.
+//! A gRPC message says its length in its first five bytes. [`Admitted`] wraps a service so that nothing of a message is
+//! given to it until its length is granted from the budget; the rest stays in HTTP/2's windows, and so with the client.
+//! Grants are first come, first served, and a stream waits for one at a time, so streams are served in turns.
+//!
+//! Who announces much and sends little must not stand in the way of the others: a message that is not whole is charged
+//! to the budget when a beginning of it is here, and all such messages may take half of the budget. The beginnings have
+//! a pool of their own, a sixteenth of the budget on top of it. What is whole when it comes needs neither.
 
 mod body;
 
@@ -22,10 +26,18 @@ use tonic::{
 
 use body::AdmittedBody;
 
+/// Parts of the budget: one sixteenth, beside it, and one half, within it.
+const BEGUN_SHARE: usize = 16;
+const ARRIVING_SHARE: usize = 2;
+
 /// The bytes of requests that may be in the gateway at a time.
 #[derive(Debug, Clone)]
 pub(crate) struct ByteBudget {
     semaphore: Arc<Semaphore>,
+    /// What messages may have together whose grant is waited for and that are not whole.
+    begun: Arc<Semaphore>,
+    /// The part of the budget that messages may have together that are not whole.
+    arriving: Arc<Semaphore>,
     total_bytes: usize,
 }
 
@@ -44,13 +56,25 @@ pub(crate) struct Grants(Arc<Mutex<VecDeque<Grant>>>);
 pub(crate) struct MessageBounds {
     /// A message that announces more is refused unread.
     pub bytes_max: usize,
-    /// A message must be whole so long after its first bytes.
+    /// A message must be whole so long after its grant, however fast it comes.
     pub arrival_max: Duration,
+    /// A message that has waited so long for its grant is refused.
+    pub grant_max: Duration,
 }
 
 impl ByteBudget {
     pub fn new(total_bytes: usize) -> Self {
-        Self { semaphore: Arc::new(Semaphore::new(total_bytes)), total_bytes }
+        let pool = |bytes| Arc::new(Semaphore::new(bytes));
+        Self {
+            semaphore: pool(total_bytes),
+            begun: pool(total_bytes / BEGUN_SHARE),
+            arriving: pool(total_bytes / ARRIVING_SHARE),
+            total_bytes,
+        }
+    }
+
+    fn begun_bytes(&self) -> usize {
+        self.total_bytes / BEGUN_SHARE
     }
 
     /// Bytes granted and not returned.

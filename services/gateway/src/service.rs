@@ -25,7 +25,11 @@ const SMALL_MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// All services of the gateway.
 pub(crate) fn routes(shared: &Arc<Shared>) -> Routes {
-    let bounds = MessageBounds { bytes_max: MESSAGE_BYTES_MAX, arrival_max: shared.settings.message_arrival_max };
+    let bounds = MessageBounds {
+        bytes_max: MESSAGE_BYTES_MAX,
+        arrival_max: shared.settings.message_arrival_max,
+        grant_max: shared.settings.answer_after_max,
+    };
     let produce =
         ProduceServiceServer::new(produce::Produce(shared.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let fetch = FetchServiceServer::new(fetch::Fetch(shared.clone()))

@@ -11,6 +11,7 @@ pub struct GatewaySettings {
     /// What a record batch may take.
     pub batch_limits: Limits,
     /// How many bytes of produce requests may be in the gateway at a time, unread answers excluded. Clients wait beyond.
+    /// Beginnings of requests may take a sixteenth of it more.
     pub produce_bytes_max: usize,
     /// Unanswered requests of one produce stream. The client waits beyond.
     pub requests_per_stream_max: usize,
@@ -28,9 +29,11 @@ pub struct GatewaySettings {
     pub upload_retry_max: Duration,
     /// One attempt to upload may take so long.
     pub upload_attempt_max: Duration,
-    /// A request that is not answered after so long is refused, or told that its outcome is unknown.
+    /// A request that is not answered after so long is refused, or told that its outcome is unknown. So long may it also
+    /// wait for room in the gateway before that.
     pub answer_after_max: Duration,
-    /// A message of a produce request must have arrived so long after its first byte.
+    /// A message of a produce request must have arrived so long after it was granted its memory; one that comes too
+    /// slowly is given up before.
     pub message_arrival_max: Duration,
     /// Bytes read ahead of all fetch streams together. The streams that take them slowest lose them first.
     pub read_ahead_bytes_max: usize,

@@ -193,11 +193,7 @@ async fn bad_fetch_requests_are_refused_for_what_they_are() {
             "INVALID_ARGUMENT",
         ),
         ("unknown topic", of(FetchPartition { topic: "u".into(), ..partition.clone() }), "UNKNOWN_TOPIC"),
-        (
-            "a huge name",
-            of(FetchPartition { topic: "x".repeat(1 << 20), ..partition.clone() }),
-            "INVALID_TOPIC_NAME",
-        ),
+        ("a huge name", of(FetchPartition { topic: "x".repeat(1 << 20), ..partition.clone() }), "INVALID_TOPIC_NAME"),
         ("unknown partition", of(FetchPartition { partition: 2, ..partition.clone() }), "UNKNOWN_PARTITION"),
         (
             "out of range",

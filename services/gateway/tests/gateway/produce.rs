@@ -1,8 +1,10 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
+use bytes::Bytes;
 use eagre_model::ObjectId;
 use eagre_proto::v1::{produce_stream_response::Outcome, *};
-use tonic::Code;
+use tokio::{sync::mpsc, time::Instant};
+use tonic::{Code, codegen::Service};
 use tonic_types::StatusExt;
 
 use crate::world::{Uploads, World, batch, of_batch, records, until};
@@ -366,4 +368,75 @@ async fn a_gateway_whose_pipeline_died_is_not_ready_and_takes_nothing() {
     until("it is not ready any more", || !world.gateway.is_ready()).await;
     let refused = world.produce().produce(records("t", 0, &["a"])).await.unwrap_err();
     assert_eq!(refused.get_details_error_info().unwrap().reason, "UNAVAILABLE");
+}
+
+/// The beginning of a unary produce call: its first frame says how long the message is.
+async fn dribbler(world: &World, announced_bytes: u32, sent_bytes: usize) -> mpsc::Sender<Bytes> {
+    let (frames, received) = mpsc::channel::<Bytes>(16);
+    let prefix = [&[0][..], &announced_bytes.to_be_bytes()].concat();
+    frames.send([prefix, vec![0; sent_bytes]].concat().into()).await.unwrap();
+    let body = futures::stream::unfold(received, |mut received| async {
+        let frame = received.recv().await?;
+        Some((Ok::<_, tonic::Status>(http_body::Frame::data(frame)), received))
+    });
+    let request = tonic::codegen::http::Request::post("http://gateway:1/eagre.v1.ProduceService/Produce")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(tonic::body::Body::new(http_body_util::StreamBody::new(body)))
+        .unwrap();
+    let mut channel = world.channel();
+    tokio::spawn(async move {
+        std::future::poll_fn(|cx| Service::poll_ready(&mut channel, cx)).await.unwrap();
+        Service::call(&mut channel, request).await
+    });
+    frames
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_announce_much_and_send_little_stop_nobody() {
+    let world = World::new().await;
+    world.topic("t", 1).await;
+    let mut slow = Vec::new();
+    for sent_bytes in [0, 100, 100_000] {
+        for _ in 0..12 {
+            slow.push(dribbler(&world, 8 << 20, sent_bytes).await);
+        }
+        // Long enough for the beginnings to arrive, and too short for any to be given up.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let began = Instant::now();
+        world.append("t", 0, &["quick"]).await;
+        world.append("t", 0, &[&"v".repeat(10_000)]).await;
+        if sent_bytes < 100_000 {
+            world.append("t", 0, &[&"v".repeat(1_000_000)]).await;
+        }
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?} beside {sent_bytes}", began.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_room_is_refused_in_time() {
+    let world = World::with(|settings| {
+        settings.produce_bytes_max = 32 << 20;
+        settings.object_bytes_max = 1 << 20;
+        settings.upload_attempt_max = Duration::from_secs(600);
+    })
+    .await;
+    world.topic("t", 1).await;
+    world.sequencer.change(|mood| mood.silent = true);
+    let (requests, mut answers) = world.stream().await;
+    let value = "v".repeat(1 << 19);
+    let values = vec![value.as_str(); 15];
+    for id in 0..4 {
+        requests.send(request(id, records("t", 0, &values))).await.unwrap();
+    }
+    for _ in 0..4 {
+        assert!(error(answers.message().await.unwrap().unwrap()).outcome_unknown);
+    }
+    // What was submitted keeps its memory until the sequencer speaks.
+    let began = Instant::now();
+    let refused = world.produce().produce(records("t", 0, &values)).await.unwrap_err();
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "UNAVAILABLE", "{refused:?}");
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+    world.sequencer.change(|mood| mood.silent = false);
+    world.append("t", 0, &values).await;
 }

@@ -1,0 +1,209 @@
+use std::collections::VecDeque;
+
+use http_body_util::BodyExt;
+use tokio::sync::mpsc;
+
+use super::*;
+
+/// A body whose frames a test sends.
+struct Frames(mpsc::Receiver<Bytes>);
+
+impl HttpBody for Frames {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.0.poll_recv(cx).map(|frame| frame.map(|data| Ok(Frame::data(data))))
+    }
+}
+
+fn message(length: usize) -> Vec<u8> {
+    let prefix = u32::try_from(length).unwrap().to_be_bytes();
+    [&[0], &prefix[..], &vec![7; length]].concat()
+}
+
+fn admitted(budget: &ByteBudget) -> (mpsc::Sender<Bytes>, AdmittedBody, Grants) {
+    let (frames, received) = mpsc::channel(16);
+    let grants = Grants::default();
+    let bounds =
+        MessageBounds { bytes_max: 1 << 20, arrival_max: Duration::from_secs(30), grant_max: Duration::from_secs(40) };
+    let body = AdmittedBody::new(Body::new(Frames(received)), budget.clone(), grants.clone(), bounds);
+    (frames, body, grants)
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_pass_unchanged_however_they_are_framed() {
+    let lengths = [0, 1, 100, 0, 999, 5, 4];
+    let sent: Vec<u8> = lengths.iter().flat_map(|&length| message(length)).collect();
+    for frame_bytes in [1, 2, 3, 4, 5, 6, 7, 100, 1_004, 10_000] {
+        let budget = ByteBudget::new(100_000);
+        let (frames, mut body, grants) = admitted(&budget);
+        let mut pending: VecDeque<Bytes> = sent.chunks(frame_bytes).map(Bytes::copy_from_slice).collect();
+        tokio::spawn(async move {
+            while let Some(frame) = pending.pop_front() {
+                frames.send(frame).await.unwrap();
+            }
+        });
+        let mut got = Vec::new();
+        while let Some(frame) = body.frame().await {
+            got.extend_from_slice(&frame.unwrap().into_data().unwrap());
+        }
+        assert_eq!(got, sent, "frames of {frame_bytes}");
+        let charged: usize = lengths.iter().map(|length| length + OVERHEAD_BYTES).sum();
+        assert_eq!(budget.used_bytes(), charged);
+        for _ in lengths {
+            drop(grants.take().unwrap());
+        }
+        assert!(grants.take().is_none());
+        assert_eq!(budget.used_bytes(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_waits_for_its_grant_and_those_before_it_do_not() {
+    let budget = ByteBudget::new(1_000 + 2 * OVERHEAD_BYTES);
+    let (frames, mut body, grants) = admitted(&budget);
+    frames.send([message(600), message(600)].concat().into()).await.unwrap();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first, message(600));
+    assert!(tokio::time::timeout(Duration::from_secs(30), body.frame()).await.is_err(), "the budget is spent");
+    drop(grants.take());
+    let second = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(second, message(600));
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_are_served_in_turns() {
+    let budget = ByteBudget::new(500 + OVERHEAD_BYTES);
+    let mut streams: Vec<_> = (0..3).map(|_| admitted(&budget)).collect();
+    for (frames, _, _) in &streams {
+        for _ in 0..3 {
+            frames.send(message(500).into()).await.unwrap();
+        }
+    }
+    let mut served = Vec::new();
+    while served.len() < 9 {
+        for (index, (_, body, grants)) in streams.iter_mut().enumerate() {
+            let turn = tokio::time::timeout(Duration::from_millis(1), body.frame());
+            if turn.await.is_ok() {
+                served.push(index);
+                drop(grants.take().unwrap());
+            }
+        }
+    }
+    assert_eq!(served, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_over_the_limit_is_refused_by_its_prefix() {
+    let budget = ByteBudget::new(10_000);
+    let (frames, mut body, _) = admitted(&budget);
+    frames.send(Bytes::copy_from_slice(&message((1 << 20) + 1)[..5])).await.unwrap();
+    let status = body.frame().await.unwrap().unwrap_err();
+    assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    assert_eq!(budget.used_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_arrive_is_given_up() {
+    let budget = ByteBudget::new(10_000);
+    let (frames, mut body, grants) = admitted(&budget);
+    let slow = async move {
+        for byte in &message(100)[..50] {
+            frames.send(Bytes::copy_from_slice(&[*byte])).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    tokio::spawn(slow);
+    let status = body.frame().await.unwrap().unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unavailable);
+    assert_eq!(budget.used_bytes(), 0);
+    drop((body, grants));
+    assert_eq!(budget.begun.available_permits(), budget.begun_bytes());
+}
+
+/// Takes what a body gives, until it ends or fails.
+async fn taken(mut body: AdmittedBody) -> (usize, Option<Status>) {
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => bytes += frame.into_data().unwrap().len(),
+            Err(status) => return (bytes, Some(status)),
+        }
+    }
+    (bytes, None)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_message_arrives_at_the_slowest_rate_and_not_below() {
+    for (pause_ms, arrives) in [(200, true), (400, false)] {
+        let budget = ByteBudget::new(4 << 20);
+        let (frames, body, grants) = admitted(&budget);
+        tokio::spawn(async move {
+            for part in message(1_000_000).chunks(16 << 10) {
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                if frames.send(Bytes::copy_from_slice(part)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let (bytes, failure) = taken(body).await;
+        assert_eq!((bytes == 1_000_005, failure.is_none()), (arrives, arrives), "a frame in {pause_ms} ms: {bytes}");
+        drop(grants);
+        assert_eq!(budget.used_bytes(), 0);
+        assert_eq!(budget.begun.available_permits(), budget.begun_bytes());
+        assert_eq!(budget.arriving.available_permits(), 2 << 20);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_announced_is_charged_when_it_has_begun_to_come() {
+    let budget = ByteBudget::new(4 << 20);
+    let mut slow = Vec::new();
+    for sent_bytes in [5, 1_000, 40_000, 40_000, 40_000] {
+        let (frames, mut body, grants) = admitted(&budget);
+        frames.send(Bytes::copy_from_slice(&message(900_000)[..sent_bytes])).await.unwrap();
+        let taken = tokio::time::timeout(Duration::from_millis(1), body.frame()).await;
+        slow.push((frames, body, grants, taken.is_ok()));
+    }
+    let granted: Vec<bool> = slow.iter().map(|(.., granted)| *granted).collect();
+    assert_eq!(granted, [false, false, true, true, false], "half of the budget is for those that are whole");
+    assert_eq!(budget.used_bytes(), 2 * (900_000 + OVERHEAD_BYTES));
+    let (frames, mut body, _grants) = admitted(&budget);
+    frames.send(message(10_000).into()).await.unwrap();
+    let whole = tokio::time::timeout(Duration::from_millis(1), body.frame()).await.unwrap();
+    assert_eq!(whole.unwrap().unwrap().into_data().unwrap().len(), 10_005);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_does_not_come_is_a_definite_answer() {
+    let budget = ByteBudget::new(1_000 + 2 * OVERHEAD_BYTES);
+    let (frames, mut body, _grants) = admitted(&budget);
+    frames.send([message(600), message(600)].concat().into()).await.unwrap();
+    body.frame().await.unwrap().unwrap();
+    let began = Instant::now();
+    let status = body.frame().await.unwrap().unwrap_err();
+    assert_eq!((status.code(), began.elapsed().as_secs()), (tonic::Code::Unavailable, 40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_ends_within_a_message_is_refused() {
+    let budget = ByteBudget::new(100_000);
+    let (frames, mut body, _grants) = admitted(&budget);
+    frames.send(Bytes::copy_from_slice(&message(100)[..50])).await.unwrap();
+    drop(frames);
+    let status = body.frame().await.unwrap().unwrap_err();
+    assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_stream_is_never_late() {
+    let budget = ByteBudget::new(10_000);
+    let (frames, mut body, _) = admitted(&budget);
+    frames.send(message(10).into()).await.unwrap();
+    body.frame().await.unwrap().unwrap();
+    assert!(tokio::time::timeout(Duration::from_secs(3_600), body.frame()).await.is_err());
+    frames.send(message(10).into()).await.unwrap();
+    body.frame().await.unwrap().unwrap();
+}
