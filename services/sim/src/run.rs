@@ -13,7 +13,7 @@ use crate::{
     scenario::Scenario,
     time::{SimClock, VirtualTime},
     trace::{Fingerprint, Trace},
-    workload::{Role, asker, auditor, drainer, prober, producer, setup, tailer},
+    workload::{Role, asker, auditor, drainer, prober, producer, setup, streamer, tailer},
     world::{Phase, World},
 };
 
@@ -167,6 +167,7 @@ impl Stage<'_> {
             let name = format!("prober-{n}");
             workers.push(self.client(scenario, &name, 20 + n, prober::run));
         }
+        workers.push(self.client(scenario, "streamer", 30, streamer::run));
         workers.push(self.client(scenario, "asker", 40, asker::run));
         workers.push(self.client(scenario, "auditor", 41, auditor::run));
         let mut tailers = Vec::new();

@@ -144,13 +144,17 @@ pub struct Scenario {
 }
 
 /// The points at which a node may die.
-pub const POINTS: [&str; 8] = [
+pub const POINTS: [&str; 12] = [
+    "claim.before",
+    "claim.after",
     "put.before",
     "put.after",
     "commit.before",
-    "commit.after",
+    "commit.judged",
     "flush.before",
     "flush.after",
+    "answer.before",
+    "commit.after",
     "ack.before",
     "ack.after",
 ];
@@ -199,8 +203,8 @@ impl Scenario {
 
     /// How many clients there are whose links may be disturbed.
     pub fn clients(&self) -> usize {
-        // One that asks for ends of logs, and one that audits the index.
-        self.producers + self.probers + 2 + self.tailers
+        // One that streams without a producer id, one that asks for ends of logs, and one that audits the index.
+        self.producers + self.probers + 3 + self.tailers
     }
 
     fn draw_disturbance(&self, random: &dyn Randomness) -> Disturbance {

@@ -37,6 +37,10 @@ pub(crate) fn register(sim: &mut Sim<'_>, world: &Arc<World>, shape: Shape, node
     sim.host(name, move || {
         let (world, clock, boots) = (Arc::clone(&world), clock.clone(), Arc::clone(&boots));
         async move {
+            // The first node is the first to claim.
+            if node > 0 && boots.load(Ordering::Relaxed) == 0 {
+                sleep(RESTART_PAUSE).await;
+            }
             loop {
                 let boot = boots.fetch_add(1, Ordering::Relaxed) + 1;
                 let env = world.env(name, &clock, boot);

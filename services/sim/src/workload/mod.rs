@@ -8,6 +8,7 @@ pub(crate) mod prober;
 pub(crate) mod prober_turns;
 pub(crate) mod producer;
 pub(crate) mod setup;
+pub(crate) mod streamer;
 pub(crate) mod tailer;
 
 use std::sync::Arc;
