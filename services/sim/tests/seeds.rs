@@ -1,5 +1,7 @@
 //! Seeds: whole simulations without known bugs, in which the judge finds nothing.
 
+#![cfg(test)]
+
 use eagre_sim::{Scenario, run};
 
 /// `EAGRE_SEED=n` runs one seed and prints its story; `EAGRE_SEEDS=a..b` or `EAGRE_SEEDS=count` chooses many. With `EAGRE_TWICE` each
