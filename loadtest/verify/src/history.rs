@@ -68,6 +68,8 @@ pub enum Op {
     Send(Sent),
     /// One message of a reader's stream. Its `invoked` is when the stream was opened.
     Poll(Polled),
+    /// A reader was told that the stored bytes are damaged. Where nothing damages them, no reader is.
+    Damage(Damaged),
     /// Asks for the end of a log.
     End(Ended),
     /// Reads a whole log after everything has come to rest.
@@ -124,6 +126,17 @@ pub struct Seen {
     pub offset: i64,
     /// `None`: bytes that nobody sent.
     pub value: Option<Value>,
+}
+
+/// An answer to a reader that stored bytes are damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// Which log.
+    pub partition: Partition,
+    /// The reader had asked for the records from this offset on.
+    pub from: i64,
+    /// In the service's words.
+    pub message: String,
 }
 
 /// A question for the end of a log.

@@ -16,8 +16,8 @@ mod log;
 mod violation;
 
 pub use history::{
-    Drained, Ended, Event, EventId, Gateway, History, Identity, IndexRow, Indexed, Moment, Op, Outcome, Partition,
-    Polled, Process, Seen, Sent, Stored, StoredBatch, Value,
+    Damaged, Drained, Ended, Event, EventId, Gateway, History, Identity, IndexRow, Indexed, Moment, Op, Outcome,
+    Partition, Polled, Process, Seen, Sent, Stored, StoredBatch, Value,
 };
 pub use violation::{Violation, ViolationKind};
 

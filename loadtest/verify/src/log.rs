@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Drained, Gateway, History, Identity, Indexed, Moment, Op, Outcome, Partition, Process, Value};
+use crate::{Damaged, Drained, Gateway, History, Identity, Indexed, Moment, Op, Outcome, Partition, Process, Value};
 
 /// All that the history says of one log.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub(crate) struct Log<'a> {
     pub sightings: Vec<Sighting>,
     /// Messages of readers' streams, in the order of the history.
     pub polls: Vec<Poll>,
+    /// Readers were told that bytes are damaged: who, of what, and when.
+    pub damages: Vec<(Process, &'a Damaged, Moment)>,
     /// Statements of the end of the log that were asked for.
     pub ends: Vec<End>,
     /// The last reading of the whole log, when it was asked for, and when it was over.
@@ -164,6 +166,7 @@ pub(crate) fn collect(history: &History) -> BTreeMap<Partition, Log<'_>> {
                     at,
                 });
             }
+            Op::Damage(damaged) => logs.entry(damaged.partition).or_default().damages.push((process, damaged, at)),
             Op::End(ended) => {
                 if let Outcome::Ok(end) = ended.outcome {
                     logs.entry(ended.partition).or_default().ends.push(End { process, end, invoked, at });

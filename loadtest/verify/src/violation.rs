@@ -34,6 +34,8 @@ pub enum ViolationKind {
     Duplicate,
     /// A read returned bytes that nobody sent.
     CorruptRecord,
+    /// A reader was told that stored bytes are damaged.
+    Unreadable,
     /// An acked record below the end of the log was never read.
     LostWrite,
     /// An acked record lies beyond the end of the log.

@@ -17,8 +17,6 @@ use crate::{
     world::{Phase, World},
 };
 
-/// Whatever takes longer, in virtual time, after everything is whole again, is stuck.
-const LIVENESS: Duration = Duration::from_secs(90);
 /// A record is given up by its producer after so long.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -109,7 +107,8 @@ pub fn run(scenario: &Scenario) -> Verdict {
         .max_message_latency(Duration::from_millis(1) + scenario.network_latency_max)
         .tcp_capacity(4_096)
         .enable_random_order();
-    let mut stage = Stage { sim: builder.build(), world, nemesis: None, complaints: Vec::new() };
+    let mut stage =
+        Stage { sim: builder.build(), world, nemesis: None, complaints: Vec::new(), patience: scenario.patience };
     stage.play(scenario);
     stage.verdict(scenario)
 }
@@ -119,6 +118,7 @@ struct Stage<'a> {
     world: Arc<World>,
     nemesis: Option<Nemesis>,
     complaints: Vec<String>,
+    patience: Duration,
 }
 
 impl Stage<'_> {
@@ -214,14 +214,15 @@ impl Stage<'_> {
 
     /// Steps until these hosts have come to their end. False, with a complaint, when one does not.
     fn until_finished(&mut self, hosts: &[String]) -> bool {
-        let limit = self.sim.elapsed() + LIVENESS;
+        let limit = self.sim.elapsed() + self.patience;
         loop {
             let busy: Vec<_> = hosts.iter().filter(|host| self.sim.is_host_running(host.as_str())).collect();
             if busy.is_empty() {
                 return true;
             }
             if self.sim.elapsed() > limit {
-                self.complaints.push(format!("{busy:?} did not come to an end within {LIVENESS:?} of healing"));
+                let within = self.patience;
+                self.complaints.push(format!("{busy:?} did not come to an end within {within:?} of healing"));
                 return false;
             }
             if !self.step() {
@@ -245,7 +246,7 @@ impl Stage<'_> {
                     Outcome::Unknown => tally.unknown += 1,
                 },
                 Op::Poll(polled) => tally.read += polled.records.len() as u64,
-                Op::End(_) | Op::Drain(_) | Op::Index(_) => {}
+                Op::Damage(_) | Op::End(_) | Op::Drain(_) | Op::Index(_) => {}
             }
         }
         let mut complaints = self.complaints;

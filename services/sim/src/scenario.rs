@@ -139,6 +139,8 @@ pub struct Scenario {
     pub chaos: Duration,
     /// What breaks, and when after the begin of it.
     pub disturbances: Vec<(Duration, Disturbance)>,
+    /// Whatever takes longer after everything is whole again is stuck.
+    pub patience: Duration,
     /// A known bug that is switched on.
     pub planted: Option<PlantedBug>,
 }
@@ -183,6 +185,7 @@ impl Scenario {
             network_latency_max: Duration::from_millis(1 + random.below(12)),
             chaos: Duration::from_secs(6 + random.below(6)),
             disturbances: Vec::new(),
+            patience: Duration::from_secs(90),
             planted: None,
         };
         let count = 2 + random.below(6);
@@ -195,16 +198,73 @@ impl Scenario {
         scenario
     }
 
-    /// The same scenario with a known bug switched on.
-    pub fn with_planted(mut self, bug: PlantedBug) -> Self {
-        self.planted = Some(bug);
-        self
+    /// The scenario of a seed with a known bug, arranged so that what the bug takes comes about.
+    pub fn provoking(bug: PlantedBug, seed: u64) -> Self {
+        let mut scenario = Self::of_seed(seed);
+        scenario.planted = Some(bug);
+        scenario.patience = Duration::from_secs(20);
+        match bug {
+            PlantedBug::FloorBeforeRecord => scenario.two_terms_pass_an_unanswered_commit(),
+            PlantedBug::AuthoritySkipped => scenario.the_holder_is_cut_off(),
+            PlantedBug::TruncatedRead => scenario.faults.short_read = 150,
+            PlantedBug::AckBeforePut
+            | PlantedBug::AckBeforeFlush
+            | PlantedBug::DuplicateFromTentative
+            | PlantedBug::WholeRunDuplicateCheck
+            | PlantedBug::FencedIsFailure
+            | PlantedBug::ResendOutOfOrder
+            | PlantedBug::ProducerStateLost
+            | PlantedBug::OldEpochAccepted
+            | PlantedBug::WatermarkBeforeFlush
+            | PlantedBug::OffsetReused
+            | PlantedBug::StaleCachePage => {}
+        }
+        scenario
+    }
+
+    /// The holder dies with a commit of the other node's gateway durable and not answered. That gateway can reach neither
+    /// a sequencer nor the bucket while the holder comes back twice, with uploads between; then it asks again.
+    fn two_terms_pass_an_unanswered_commit(&mut self) {
+        let (ms, second) = (Duration::from_millis, Duration::from_secs);
+        let between = (Host::Node(0), Host::Node(1));
+        self.quiet_pair(second(16));
+        self.disturbances = vec![
+            (
+                ms(2_000),
+                Disturbance::AtPoint { node: 0, point: "answer.before", passes: self.seed % 5, what: AtPoint::Crash },
+            ),
+            (ms(2_150), Disturbance::Cut { one: between.0, other: between.1, lasting: ms(9_000) }),
+            (ms(2_150), Disturbance::BucketGone { node: 1, hanging: true, lasting: ms(9_000) }),
+            (ms(6_500), Disturbance::Crash { node: 0, down: ms(100), power: false }),
+        ];
+    }
+
+    /// The nodes do not see each other any more and all writers see the second one only, which takes over; whoever only
+    /// reads still asks the first one.
+    fn the_holder_is_cut_off(&mut self) {
+        let (ms, second) = (Duration::from_millis, Duration::from_secs);
+        self.quiet_pair(second(12));
+        let holder = Host::Node(0);
+        let cut_from = |at, other| (at, Disturbance::Cut { one: holder, other, lasting: second(9) });
+        self.disturbances = vec![cut_from(ms(1_500), Host::Node(1))];
+        self.disturbances.extend((0..self.writers()).map(|writer| cut_from(ms(1_600), Host::Client(writer))));
+    }
+
+    /// Two nodes without faults of the bucket.
+    fn quiet_pair(&mut self, chaos: Duration) {
+        (self.shape, self.bucket, self.faults, self.chaos) = (Shape::Pair, BucketKind::Remote, Faults::NONE, chaos);
+    }
+
+    /// How many clients write; they come first.
+    fn writers(&self) -> usize {
+        // Beside them one that streams without a producer id.
+        self.producers + self.probers + 1
     }
 
     /// How many clients there are whose links may be disturbed.
     pub fn clients(&self) -> usize {
-        // One that streams without a producer id, one that asks for ends of logs, and one that audits the index.
-        self.producers + self.probers + 3 + self.tailers
+        // One asks for ends of logs, and one audits the index.
+        self.writers() + 2 + self.tailers
     }
 
     fn draw_disturbance(&self, random: &dyn Randomness) -> Disturbance {

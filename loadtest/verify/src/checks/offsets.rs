@@ -11,6 +11,11 @@ pub(crate) fn check(partition: Partition, log: &Log<'_>, found: &mut Vec<Violati
     one_offset_a_value(log, &mut report);
     acks_are_true(log, &at_offset, &mut report);
     visible_was_sent(log, &mut report);
+    for (process, damaged, at) in &log.damages {
+        let sentence =
+            format!("{process} was to read from offset {} on and was told at {at}: {}", damaged.from, damaged.message);
+        report.add(ViolationKind::Unreadable, *at, sentence);
+    }
 }
 
 /// The first sighting at each offset.

@@ -169,6 +169,15 @@ fn corrupt_record() {
 }
 
 #[test]
+fn unreadable() {
+    let mut told = three();
+    let damaged = Damaged { partition: P, from: 1, message: "the checksum is another one".to_owned() };
+    told.0.record(Process(9), at(7), at(8), Op::Damage(damaged));
+    shows(ViolationKind::Unreadable, &told);
+    is_right(&three());
+}
+
+#[test]
 fn lost_write() {
     shows(ViolationKind::LostWrite, &three().drained(9, &[(0, 11), (2, 13)]));
     is_right(&three().drained(9, &[(0, 11), (1, 12), (2, 13)]));

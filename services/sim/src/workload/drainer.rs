@@ -23,7 +23,7 @@ pub(crate) async fn run(role: Role) {
         let invoked = role.world.moment();
         let mut log = Drained { partition, log_start: 0, high_watermark: 0, records: Vec::new(), batches: Vec::new() };
         for attempt in n.. {
-            match drain(&gateways[attempt % gateways.len()], &mut log).await {
+            match drain(&role, &gateways[attempt % gateways.len()], &mut log).await {
                 Ok(()) => break,
                 Err(error) => role.world.trace.note(&role.host, format_args!("{partition} is not drained: {error}")),
             }
@@ -36,12 +36,13 @@ pub(crate) async fn run(role: Role) {
 }
 
 /// Goes on after what is there already.
-async fn drain(gateway: &Reached, log: &mut Drained) -> Result<(), String> {
+async fn drain(role: &Role, gateway: &Reached, log: &mut Drained) -> Result<(), String> {
     let from = |log: &Drained| log.records.last().map_or(log.log_start, |last| last.offset + 1);
     let assigned: [(Partition, i64); 1] = [(log.partition, from(log))];
     let mut stream = open(gateway, &assigned, FetchEnd::Stop, FetchEncoding::Batches).await?;
     loop {
         let message = timeout(SILENCE, stream.message()).await.map_err(|_| "silence".to_owned())?;
+        let message = message.inspect_err(|status| role.note_damage(status, &assigned.into()));
         let message = message.map_err(|status| status.message().to_owned())?.ok_or("the stream ended early")?;
         let next = from(log);
         log.records.extend(seen(&message, next));

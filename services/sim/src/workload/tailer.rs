@@ -6,15 +6,16 @@ use bytes::Bytes;
 use eagre_env::Randomness;
 use eagre_model::{batch::Limits, records};
 use eagre_proto::v1::{
-    FetchEncoding, FetchEnd, FetchPartition, FetchRequest, FetchResponse, Position, position::Position as At,
+    ErrorReason, FetchEncoding, FetchEnd, FetchPartition, FetchRequest, FetchResponse, Position,
+    position::Position as At,
 };
-use eagre_verify::{Moment, Op, Partition, Polled, Seen};
+use eagre_verify::{Damaged, Moment, Op, Partition, Polled, Seen};
 use tokio::time::{sleep, timeout};
 use tonic::Streaming;
 
 use super::{
     Role,
-    gateway::{Reached, reach_all},
+    gateway::{Reached, reach_all, reason},
     partitions, topic_name,
 };
 use crate::{payload, world::Phase};
@@ -77,7 +78,8 @@ impl Reading<'_> {
                 Ok(Ok(None)) => return,
                 Ok(Err(status)) => {
                     let what = format_args!("the stream broke: {:?} {}", status.code(), status.message());
-                    return self.role.world.trace.note(&self.role.host, what);
+                    self.role.world.trace.note(&self.role.host, what);
+                    return self.role.note_damage(&status, &self.from);
                 }
                 Err(_) => return,
             }
@@ -105,6 +107,23 @@ impl Reading<'_> {
             high_watermark: message.high_watermark,
         };
         world.history().record(self.role.process, opened, world.moment(), Op::Poll(polled));
+    }
+}
+
+impl Role {
+    /// Writes down that the service called stored bytes damaged. Its message names the partition.
+    pub(super) fn note_damage(&self, status: &tonic::Status, from: &BTreeMap<Partition, i64>) {
+        if reason(status) != Some(ErrorReason::StoredDataCorrupt) {
+            return;
+        }
+        let named = |partition: &Partition| {
+            status.message().contains(&format!("\"{}\" partition {}:", topic_name(*partition), partition.partition))
+        };
+        let partition = from.keys().copied().find(named).unwrap_or(Partition { topic: 0, partition: 0 });
+        let from = from.get(&partition).copied().unwrap_or(0);
+        let damaged = Damaged { partition, from, message: status.message().to_owned() };
+        let now = self.world.moment();
+        self.world.history().record(self.process, now, now, Op::Damage(damaged));
     }
 }
 
