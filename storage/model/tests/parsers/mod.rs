@@ -2,12 +2,22 @@
 //! (`tests/mutations.rs`, stable Rust) and by cargo-fuzz (`fuzz/`).
 
 use bytes::Bytes;
-use eagre_model::batch::{BatchHeader, Limits, batches, crc32c, validate, with_base_offset};
+use eagre_model::batch::{BatchHeader, HEADER_BYTES, Limits, batches, crc32c, validate, with_base_offset};
 use eagre_model::records::decode;
 
 /// Small, so that going over them is tried as well.
 pub const LIMITS: Limits =
     Limits { max_batch_bytes: 128 << 10, max_record_bytes: 16 << 10, max_decompressed_bytes: 256 << 10 };
+
+/// States the length and CRC that the bytes have, so that a parser looks past them.
+pub fn repair(batch: &mut [u8]) {
+    if batch.len() >= HEADER_BYTES {
+        let length = batch.len() as i32 - 12;
+        batch[8..12].copy_from_slice(&length.to_be_bytes());
+        let crc = crc32c(&batch[21..]);
+        batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    }
+}
 
 /// `validate`: what passes has the CRC it says, and its records can be read.
 pub fn batch_validate(bytes: &[u8]) {
