@@ -18,7 +18,7 @@ use eagre_sim::{POINTS, Scenario, Verdict, run};
 const DEFAULT_SEEDS: Range<u64> = 0..200;
 
 fn seeds() -> Range<u64> {
-    let number = |text: &str| text.trim().parse::<u64>().unwrap();
+    let number = |text: &str| text.trim().parse::<u64>().expect("seeds are numbers");
     if let Ok(one) = std::env::var("EAGRE_SEED") {
         return number(&one)..number(&one) + 1;
     }
