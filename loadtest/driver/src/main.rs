@@ -21,9 +21,6 @@ mod suite;
 
 use clap::Parser as _;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     cli::run(cli::Cli::parse()).await
