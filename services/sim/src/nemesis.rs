@@ -70,9 +70,9 @@ impl Nemesis {
     /// Does what is due between two steps.
     pub fn act(&mut self, sim: &mut Sim<'_>) {
         let now = self.world.time.now();
-        for host in self.world.points.take_dying() {
+        for (host, power) in self.world.points.take_dying() {
             if let Some(node) = self.nodes.iter().position(|name| *name == host) {
-                self.crash(sim, node, DOWN_AFTER_POINT, false);
+                self.crash(sim, node, DOWN_AFTER_POINT, power);
             }
         }
         let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.ends).into_iter().partition(|(at, _)| *at <= now);

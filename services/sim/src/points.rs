@@ -15,7 +15,10 @@ use crate::trace::Trace;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtPoint {
     /// The host dies there.
-    Crash,
+    Crash {
+        /// With the whole machine.
+        power: bool,
+    },
     /// Whoever passes waits so long, as a process that was stopped and goes on.
     Delay(Duration),
 }
@@ -31,8 +34,7 @@ pub struct Points {
 struct State {
     /// By host: at which point, after how many passes, what.
     armed: BTreeMap<String, Vec<(&'static str, u64, AtPoint)>>,
-    dying: Vec<String>,
-    passed: BTreeMap<&'static str, u64>,
+    dying: Vec<(String, bool)>,
 }
 
 impl Points {
@@ -51,14 +53,9 @@ impl Points {
         self.state().armed.clear();
     }
 
-    /// The hosts that have reached the point at which they die.
-    pub(crate) fn take_dying(&self) -> Vec<String> {
+    /// The hosts that have reached the point at which they die, and whether their machines do.
+    pub(crate) fn take_dying(&self) -> Vec<(String, bool)> {
         std::mem::take(&mut self.state().dying)
-    }
-
-    /// How often each point was passed by any host.
-    pub fn passed(&self) -> BTreeMap<&'static str, u64> {
-        self.state().passed.clone()
     }
 
     /// The points as one host passes them.
@@ -79,7 +76,6 @@ struct HostPoints {
 impl HostPoints {
     fn order(&self, name: &'static str) -> Option<AtPoint> {
         let mut state = self.points.state();
-        *state.passed.entry(name).or_default() += 1;
         let armed = state.armed.get_mut(&self.host)?;
         let mut due = None;
         armed.retain_mut(|(point, passes, what)| {
@@ -93,9 +89,9 @@ impl HostPoints {
             *passes -= 1;
             true
         });
-        if due == Some(AtPoint::Crash) {
+        if let Some(AtPoint::Crash { power }) = due {
             armed.clear();
-            state.dying.push(self.host.clone());
+            state.dying.push((self.host.clone(), power));
         }
         due
     }
@@ -107,7 +103,7 @@ impl FailPoints for HostPoints {
         let Some(order) = self.order(name) else { return };
         self.points.trace.note(&self.host, format_args!("at {name}: {order:?}"));
         match order {
-            AtPoint::Crash => std::future::pending().await,
+            AtPoint::Crash { .. } => std::future::pending().await,
             AtPoint::Delay(time) => tokio::time::sleep(time).await,
         }
     }

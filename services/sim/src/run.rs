@@ -13,7 +13,7 @@ use crate::{
     scenario::Scenario,
     time::{SimClock, VirtualTime},
     trace::{Fingerprint, Trace},
-    workload::{Role, asker, auditor, drainer, prober, producer, setup, streamer, tailer},
+    workload::{Role, asker, auditor, drainer, follower, prober, producer, setup, streamer, tailer},
     world::{Phase, World},
 };
 
@@ -176,6 +176,7 @@ impl Stage<'_> {
             let name = format!("tailer-{n}");
             tailers.push(self.client(scenario, &name, 60 + n, move |role| tailer::run(role, encoding)));
         }
+        tailers.push(self.client(scenario, "follower", 70, follower::run));
         (workers, tailers)
     }
 

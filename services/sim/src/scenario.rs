@@ -131,7 +131,7 @@ pub struct Scenario {
     pub producers: usize,
     /// Clients that send what no client would send.
     pub probers: usize,
-    /// Readers.
+    /// Readers by plain gRPC.
     pub tailers: usize,
     /// Messages take up to so long.
     pub network_latency_max: Duration,
@@ -188,7 +188,7 @@ impl Scenario {
             patience: Duration::from_secs(90),
             planted: None,
         };
-        let count = 2 + random.below(6);
+        let count = if random.below(6) == 0 { 8 + random.below(12) } else { 2 + random.below(6) };
         for _ in 0..count {
             let at = Duration::from_millis(random.below(u64::try_from(scenario.chaos.as_millis()).unwrap_or(1)));
             let what = scenario.draw_disturbance(&random);
@@ -231,7 +231,12 @@ impl Scenario {
         self.disturbances = vec![
             (
                 ms(2_000),
-                Disturbance::AtPoint { node: 0, point: "answer.before", passes: self.seed % 5, what: AtPoint::Crash },
+                Disturbance::AtPoint {
+                    node: 0,
+                    point: "answer.before",
+                    passes: self.seed % 5,
+                    what: AtPoint::Crash { power: false },
+                },
             ),
             (ms(2_150), Disturbance::Cut { one: between.0, other: between.1, lasting: ms(9_000) }),
             (ms(2_150), Disturbance::BucketGone { node: 1, hanging: true, lasting: ms(9_000) }),
@@ -263,8 +268,8 @@ impl Scenario {
 
     /// How many clients there are whose links may be disturbed.
     pub fn clients(&self) -> usize {
-        // One asks for ends of logs, and one audits the index.
-        self.writers() + 2 + self.tailers
+        // One asks for ends of logs, one audits the index, and one reads with the client crate.
+        self.writers() + 2 + self.tailers + 1
     }
 
     fn draw_disturbance(&self, random: &dyn Randomness) -> Disturbance {
@@ -281,8 +286,11 @@ impl Scenario {
             2..=5 => {
                 let point = POINTS[pick(POINTS.len())];
                 let crashes = random.below(3) > 0;
-                let what = if crashes { AtPoint::Crash } else { AtPoint::Delay(up_to(2_500)) };
-                Disturbance::AtPoint { node, point, passes: random.below(20), what }
+                let power = random.below(2) == 0;
+                let what = if crashes { AtPoint::Crash { power } } else { AtPoint::Delay(up_to(2_500)) };
+                // A claim is rare.
+                let passes = if point.starts_with("claim") { 0 } else { random.below(20) };
+                Disturbance::AtPoint { node, point, passes, what }
             }
             6 => Disturbance::Cut { one, other, lasting: up_to(2_500) },
             7 => Disturbance::Hold { one, other, lasting: up_to(3_000) },

@@ -13,8 +13,8 @@ use object_store::{
 };
 
 use super::{
-    BucketKind, SYNC_TIME, Shared,
-    contents::{Applied, Change, Condition, Entry, Refusal, quoted},
+    BucketKind, Shared,
+    contents::{Applied, Change, Condition, Durability, Entry, Refusal, quoted},
     is_record_data,
 };
 use crate::time::EPOCH_MS;
@@ -132,7 +132,8 @@ impl HostBucket {
         let now = self.shared.time.now();
         let lateness =
             if fate == Fate::Late { TIMEOUT + self.shared.latency.draw_lateness(&self.shared.random) } else { trip };
-        let ticket = self.shared.submit(now + lateness, change);
+        let durability = self.shared.draw_durability();
+        let ticket = self.shared.contents().submit(now + lateness, change, durability);
         let arrives_without_caller = arrives_without_caller || fate == Fate::Late;
         let waiting = Waiting { shared: Arc::clone(&self.shared), ticket, arrives_without_caller };
         if matches!(fate, Fate::AnswerLost | Fate::Late) {
@@ -143,9 +144,9 @@ impl HostBucket {
         tokio::time::sleep(trip).await;
         self.shared.advance(now + trip);
         let applied = self.shared.contents().take_result(ticket);
-        if matches!(self.shared.kind, BucketKind::Folder { .. }) {
-            tokio::time::sleep(SYNC_TIME).await;
-            self.shared.advance(now + trip + SYNC_TIME);
+        if let Durability::Synced { after } = durability {
+            tokio::time::sleep(after).await;
+            self.shared.advance(now + trip + after);
         }
         drop(waiting);
         self.note(format_args!("answer {key}: {applied:?}"));

@@ -20,7 +20,7 @@ use eagre_env::{Randomness, SeededRandomness};
 use object_store::{ObjectStore, path::Path};
 
 use crate::{time::VirtualTime, trace::Trace};
-use contents::{Arrival, Change, Contents, Durability};
+use contents::{Arrival, Contents, Durability};
 pub use faults::{Faults, Latency};
 use host::HostBucket;
 
@@ -161,22 +161,23 @@ impl Shared {
         }
     }
 
-    fn submit(&self, at: Duration, change: Change) -> u64 {
-        let durability = match self.kind {
+    /// How durable a change is when it is applied: in a folder with fsync it is visible first, and answered when it is
+    /// synced.
+    fn draw_durability(&self) -> Durability {
+        match self.kind {
             BucketKind::Remote => Durability::AtOnce,
             BucketKind::Folder { fsync: false } => Durability::Never,
-            BucketKind::Folder { fsync: true } => Durability::Synced { after: SYNC_TIME },
-        };
-        self.contents().submit(at, change, durability)
+            BucketKind::Folder { fsync: true } => {
+                let us = if self.random.below(8) == 0 { 1 + self.random.below(60_000) } else { 400 };
+                Durability::Synced { after: Duration::from_micros(us) }
+            }
+        }
     }
 
     fn chance(&self, permille: u64) -> bool {
         permille > 0 && self.random.below(1_000) < permille
     }
 }
-
-/// In a folder with fsync a change is visible so long before it is durable and answered.
-const SYNC_TIME: Duration = Duration::from_micros(400);
 
 /// Whether a key is that of record data, whose readers check what they get.
 fn is_record_data(key: &Path) -> bool {

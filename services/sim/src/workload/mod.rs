@@ -3,6 +3,7 @@
 pub(crate) mod asker;
 pub(crate) mod auditor;
 pub(crate) mod drainer;
+pub(crate) mod follower;
 pub(crate) mod gateway;
 pub(crate) mod prober;
 pub(crate) mod prober_turns;

@@ -15,12 +15,7 @@ pub(crate) async fn run(role: Role, delivery_timeout: Duration) {
     let world = Arc::clone(&role.world);
     let random = world.random("producer", u64::from(role.process.0));
     let env = world.env(&role.host, &SimClock::new(Arc::clone(&world.time)), 0);
-    // Each producer begins with a gateway of its own.
-    let first = role.process.0 as usize % role.gateways.len();
-    let mut endpoints = (0..role.gateways.len()).map(|n| {
-        let host = &role.gateways[(first + n) % role.gateways.len()];
-        format!("http://{host}:{GRPC_PORT}")
-    });
+    let mut endpoints = endpoints(&role);
     let mut builder = Client::builder(endpoints.next().unwrap_or_default()).env(env);
     for endpoint in endpoints {
         builder = builder.endpoint(endpoint);
@@ -66,6 +61,12 @@ pub(crate) async fn run(role: Role, delivery_timeout: Duration) {
         sleep(Duration::from_millis(1 + random.below(120))).await;
     }
     while waiting.join_next().await.is_some() {}
+}
+
+/// Where the gateways are; each process begins with another one.
+pub(super) fn endpoints(role: &Role) -> impl Iterator<Item = String> + '_ {
+    let (first, count) = (role.process.0 as usize, role.gateways.len());
+    (0..count).map(move |n| format!("http://{}:{GRPC_PORT}", role.gateways[(first + n) % count]))
 }
 
 impl Role {
