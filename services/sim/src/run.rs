@@ -12,7 +12,7 @@ use crate::{
     nodes,
     scenario::Scenario,
     time::{SimClock, VirtualTime},
-    trace::{Fingerprint, Trace},
+    trace::{Fingerprint, Trace, show_logs},
     workload::{Role, asker, auditor, drainer, follower, prober, producer, setup, streamer, tailer},
     world::{Phase, World},
 };
@@ -97,6 +97,7 @@ impl Verdict {
 pub fn run(scenario: &Scenario) -> Verdict {
     let time = Arc::new(VirtualTime::default());
     let trace = Trace::new(Arc::clone(&time));
+    let _logs = show_logs(&time);
     let bucket = SimBucket::new(scenario.bucket, Arc::clone(&time), trace.clone(), scenario.seed ^ 0x00b0_c4e7);
     let world = Arc::new(World::new(scenario.seed, bucket, time, trace, scenario.planted));
     let mut builder = turmoil::Builder::new();

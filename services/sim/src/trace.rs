@@ -8,6 +8,12 @@ use std::{
     time::Duration,
 };
 
+use tracing::{level_filters::LevelFilter, subscriber::DefaultGuard};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{format::Writer, time::FormatTime},
+};
+
 use crate::time::VirtualTime;
 
 /// Lines kept for the story around a failure; the hash covers all.
@@ -85,6 +91,27 @@ impl Trace {
         let wanted = |line: &str| needles.iter().any(|needle| line.contains(needle));
         let lines = story.lines.iter().filter(|(_, line)| wanted(line));
         lines.map(|(time, line)| format!("{:>12.6} {line}", time.as_secs_f64())).collect()
+    }
+}
+
+/// With `EAGRE_TRACE` in the environment the logs of the service are printed too, with virtual times, as long as the
+/// guard lives. `RUST_LOG` chooses them as in the real process; left out: `info`.
+pub(crate) fn show_logs(time: &Arc<VirtualTime>) -> Option<DefaultGuard> {
+    std::env::var_os("EAGRE_TRACE")?;
+    let filter = EnvFilter::builder().with_env_var("RUST_LOG").with_default_directive(LevelFilter::INFO.into());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_timer(LogTime(Arc::clone(time)))
+        .with_ansi(false)
+        .with_writer(std::io::stderr);
+    Some(tracing::subscriber::set_default(subscriber.finish()))
+}
+
+struct LogTime(Arc<VirtualTime>);
+
+impl FormatTime for LogTime {
+    fn format_time(&self, into: &mut Writer<'_>) -> fmt::Result {
+        write!(into, "{:>12.6}", self.0.now().as_secs_f64())
     }
 }
 
