@@ -168,7 +168,10 @@ impl Stage<'_> {
             let name = format!("prober-{n}");
             workers.push(self.client(scenario, &name, 20 + n, prober::run));
         }
-        workers.push(self.client(scenario, "streamer", 30, streamer::run));
+        for n in 0..scenario.streamers {
+            let name = format!("streamer-{n}");
+            workers.push(self.client(scenario, &name, 30 + n, streamer::run));
+        }
         workers.push(self.client(scenario, "asker", 40, asker::run));
         workers.push(self.client(scenario, "auditor", 41, auditor::run));
         let mut tailers = Vec::new();

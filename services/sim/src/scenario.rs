@@ -131,6 +131,8 @@ pub struct Scenario {
     pub producers: usize,
     /// Clients that send what no client would send.
     pub probers: usize,
+    /// Clients that write without a producer id.
+    pub streamers: usize,
     /// Readers by plain gRPC.
     pub tailers: usize,
     /// Messages take up to so long.
@@ -181,6 +183,7 @@ impl Scenario {
             faults,
             producers: 2,
             probers: 1 + usize::try_from(random.below(2)).unwrap_or(0),
+            streamers: 1,
             tailers: 2,
             network_latency_max: Duration::from_millis(1 + random.below(12)),
             chaos: Duration::from_secs(6 + random.below(6)),
@@ -206,18 +209,14 @@ impl Scenario {
         match bug {
             PlantedBug::FloorBeforeRecord => scenario.two_terms_pass_an_unanswered_commit(),
             PlantedBug::AuthoritySkipped => scenario.the_holder_is_cut_off(),
+            PlantedBug::DuplicateFromTentative => scenario.deaths_follow_slow_flushes(),
+            PlantedBug::AckBeforeFlush | PlantedBug::WatermarkBeforeFlush => scenario.dies_often("flush.before"),
+            PlantedBug::ProducerStateLost => scenario.dies_often("ack.after"),
+            PlantedBug::AckBeforePut => scenario.dies_often("put.before"),
+            PlantedBug::FencedIsFailure | PlantedBug::OffsetReused => scenario.the_log_of_the_folder_is_written_twice(),
+            PlantedBug::ResendOutOfOrder => scenario.commit_streams_break(),
             PlantedBug::TruncatedRead => scenario.faults.short_read = 150,
-            PlantedBug::AckBeforePut
-            | PlantedBug::AckBeforeFlush
-            | PlantedBug::DuplicateFromTentative
-            | PlantedBug::WholeRunDuplicateCheck
-            | PlantedBug::FencedIsFailure
-            | PlantedBug::ResendOutOfOrder
-            | PlantedBug::ProducerStateLost
-            | PlantedBug::OldEpochAccepted
-            | PlantedBug::WatermarkBeforeFlush
-            | PlantedBug::OffsetReused
-            | PlantedBug::StaleCachePage => {}
+            PlantedBug::WholeRunDuplicateCheck | PlantedBug::OldEpochAccepted | PlantedBug::StaleCachePage => {}
         }
         scenario
     }
@@ -255,6 +254,48 @@ impl Scenario {
         self.disturbances.extend((0..self.writers()).map(|writer| cut_from(ms(1_600), Host::Client(writer))));
     }
 
+    /// The node dies while a flush takes long. Without traffic that never repeats itself, what comes meanwhile is often
+    /// the same again, and in a folder it is not put together with much else.
+    fn deaths_follow_slow_flushes(&mut self) {
+        (self.shape, self.bucket, self.faults) = (Shape::Single, BucketKind::Folder { fsync: true }, Faults::NONE);
+        (self.producers, self.streamers, self.probers) = (0, 0, 2);
+        self.chaos = Duration::from_secs(12);
+        let slow = Disturbance::AtPoint {
+            node: 0,
+            point: "flush.before",
+            passes: 0,
+            what: AtPoint::Delay(Duration::from_millis(900)),
+        };
+        let dies = Disturbance::Crash { node: 0, down: Duration::from_millis(100), power: false };
+        let rounds = (1..4).map(|round| Duration::from_secs(3 * round));
+        self.disturbances = rounds.flat_map(|at| [(at, slow), (at + Duration::from_millis(600), dies)]).collect();
+    }
+
+    fn dies_often(&mut self, point: &'static str) {
+        self.shape = Shape::Single;
+        let dies = Disturbance::AtPoint { node: 0, point, passes: self.seed % 7, what: AtPoint::Crash { power: true } };
+        self.chaos = Duration::from_secs(12);
+        self.disturbances = (0..4).map(|round| (Duration::from_millis(1_000 + 2_500 * round), dies)).collect();
+    }
+
+    /// A folder keeps no mark of who wrote, so a write that is repeated after an error meets itself.
+    fn the_log_of_the_folder_is_written_twice(&mut self) {
+        (self.shape, self.bucket) = (Shape::Single, BucketKind::Folder { fsync: true });
+        self.faults = Faults { answer_lost: 40, ..Faults::NONE };
+        self.disturbances.clear();
+    }
+
+    /// What one gateway sends to the sequencer is held up until several commits are under way, and then lost with the
+    /// connection.
+    fn commit_streams_break(&mut self) {
+        self.quiet_pair(Duration::from_secs(12));
+        let (one, other) = (Host::Node(0), Host::Node(1));
+        let hold = Disturbance::Hold { one, other, lasting: Duration::from_millis(700) };
+        let cut = Disturbance::Cut { one, other, lasting: Duration::from_millis(50) };
+        let rounds = (1..9).map(|round| Duration::from_millis(1_300 * round));
+        self.disturbances = rounds.flat_map(|at| [(at, hold), (at + Duration::from_millis(600), cut)]).collect();
+    }
+
     /// Two nodes without faults of the bucket.
     fn quiet_pair(&mut self, chaos: Duration) {
         (self.shape, self.bucket, self.faults, self.chaos) = (Shape::Pair, BucketKind::Remote, Faults::NONE, chaos);
@@ -262,8 +303,7 @@ impl Scenario {
 
     /// How many clients write; they come first.
     fn writers(&self) -> usize {
-        // Beside them one that streams without a producer id.
-        self.producers + self.probers + 1
+        self.producers + self.probers + self.streamers
     }
 
     /// How many clients there are whose links may be disturbed.

@@ -10,7 +10,7 @@ use eagre_verify::ViolationKind::{
 };
 
 /// Every bug is found within so many seeds.
-const SEEDS: u64 = 64;
+const SEEDS: u64 = 32;
 
 /// Plays seeds with the bug until the judge names one of the kinds; then plays that seed without the bug.
 #[track_caller]
