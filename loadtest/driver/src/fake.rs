@@ -285,10 +285,17 @@ mod tests {
     #[tokio::test]
     async fn what_a_service_does_wrong_is_noticed() {
         let paced = || load(Some(400_000));
-        assert!(fails_with(Fault::Refused, paced()).await.contains("refused"));
-        assert!(fails_with(Fault::Flipped, paced()).await.contains("crc"));
-        // Found by the offset of the next ack, before a reader could miss it.
-        assert!(fails_with(Fault::Lost, paced()).await.contains("went back"));
-        assert!(fails_with(Fault::Twice, paced()).await.contains("was next"));
+        // A reader may find the lost batch before the next ack shows it; so nobody reads there.
+        let unread = || Load { follow: false, catch_up: false, ..paced() };
+        let cases = [
+            (Fault::Refused, paced(), "refused"),
+            (Fault::Flipped, paced(), "crc"),
+            (Fault::Lost, unread(), "went back"),
+            (Fault::Twice, paced(), "was next"),
+        ];
+        for (fault, load, expected) in cases {
+            let found = fails_with(fault, load).await;
+            assert!(found.contains(expected), "{expected}: {found}");
+        }
     }
 }

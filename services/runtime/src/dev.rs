@@ -11,7 +11,11 @@ use eagre_cache::{CacheSettings, PageCaches};
 use eagre_env::{Env, Listener};
 use eagre_objects::{Bucket, BucketUrl};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::{runtime::Runtime, task::JoinHandle, time::timeout};
+use tokio::{
+    runtime::{Handle, Runtime},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -70,7 +74,7 @@ pub struct Dev {
     node: Node,
     http_server: JoinHandle<io::Result<()>>,
     stop_http: CancellationToken,
-    background: Runtime,
+    background: Background,
     upkeep: JoinHandle<()>,
 }
 
@@ -93,23 +97,17 @@ impl Dev {
         let bucket = Bucket::open(&env, &settings.bucket).await?;
         let caches = PageCaches::open(&CacheSettings::default()).await;
         let caches = caches.map_err(|error| DevError::Resources(error.to_string()))?;
-        let background = background().map_err(|error| DevError::Resources(error.to_string()))?;
+        let background = Background::start().map_err(|error| DevError::Resources(error.to_string()))?;
         let parts = NodeParts {
             env,
             bucket,
             caches,
             grpc: grpc_listener,
             advertised: format!("http://{grpc}"),
-            background: Some(background.handle().clone()),
+            background: Some(background.handle()),
             stop_limit: STOP_LIMIT,
         };
-        let node = match Node::start(parts).await {
-            Ok(node) => node,
-            Err(error) => {
-                background.shutdown_background();
-                return Err(error.into());
-            }
-        };
+        let node = Node::start(parts).await?;
         observer.state.get_or_init(|| node.state());
         let upkeep = tokio::spawn(upkeep(prometheus));
         let stop_http = stop_unless_started.disarm();
@@ -124,8 +122,7 @@ impl Dev {
             tracing::warn!("http connections left open at the end");
         }
         self.upkeep.abort();
-        // Compaction may be in the middle of something; its work is not referred to yet and is done again.
-        self.background.shutdown_background();
+        drop(self.background);
         answered
     }
 }
@@ -135,9 +132,27 @@ async fn listen(env: &Env, flag: &'static str, address: &str) -> Result<Box<dyn 
     bound.map_err(|source| DevError::Listen { flag, address: address.to_owned(), source })
 }
 
-/// One thread for compaction, so that it never delays a commit.
-fn background() -> io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("compaction").enable_all().build()
+/// One thread for compaction, so that it never delays a commit. When it is dropped, wherever that is, the thread is not
+/// waited for: what compaction is in the middle of is not referred to yet and is done again.
+struct Background(Option<Runtime>);
+
+impl Background {
+    fn start() -> io::Result<Self> {
+        let mut threads = tokio::runtime::Builder::new_multi_thread();
+        threads.worker_threads(1).thread_name("compaction").enable_all().build().map(|runtime| Self(Some(runtime)))
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().expect("it is there until it is dropped").handle().clone()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 fn install_metrics() -> Result<PrometheusHandle, BuildError> {

@@ -8,12 +8,16 @@
 //! - `AlreadyExists` may be told of an entry whose writer has not synced the directory yet, and a writer that lost its
 //!   answer takes it for its own success. So the directory is synced before the caller is told.
 //!
+//! And the folder itself may go while it is used: unmounted, moved, deleted. A write would make it anew, in the wrong place;
+//! so every write looks first whether it is still the folder that was opened.
+//!
 //! Deletions are not synced: after a power cut a deleted object may be back, which every deleter must bear anyway.
 
 use std::{
     collections::BTreeSet,
     fmt, fs, io,
     ops::Range,
+    os::unix::fs::MetadataExt as _,
     path::{Path as FilePath, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -33,6 +37,8 @@ const SYNCED_MAX: usize = 4_096;
 pub(crate) struct FolderStore {
     inner: LocalFileSystem,
     root: PathBuf,
+    /// Device and inode of the root.
+    identity: (u64, u64),
     synced: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
@@ -48,11 +54,22 @@ impl FolderStore {
             }
         }
         let inner = LocalFileSystem::new_with_prefix(&root).map_err(io::Error::other)?.with_fsync(true);
-        Ok(Self { inner, root, synced: Arc::default() })
+        let identity = identity(&root)?;
+        Ok(Self { inner, root, identity, synced: Arc::default() })
+    }
+
+    /// Fails unless the root is the folder that was opened. Asks the system once, which has the answer in memory.
+    fn check_root(&self) -> Result<()> {
+        if identity(&self.root).is_ok_and(|found| found == self.identity) {
+            return Ok(());
+        }
+        let what = format!("the bucket folder {} is gone, or another one stands in its place", self.root.display());
+        Err(Error::Generic { store: "folder", source: what.into() })
     }
 
     /// Makes the directory of this object and every one above it, durably.
     async fn prepare(&self, location: &Path) -> Result<()> {
+        self.check_root()?;
         let file = self.inner.path_to_filesystem(location)?;
         let directory = file.parent().unwrap_or(&self.root).to_path_buf();
         if lock(&self.synced).contains(&directory) {
@@ -84,6 +101,11 @@ impl FolderStore {
         }
         result
     }
+}
+
+fn identity(root: &FilePath) -> io::Result<(u64, u64)> {
+    let metadata = fs::metadata(root)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 fn lock(synced: &Mutex<BTreeSet<PathBuf>>) -> std::sync::MutexGuard<'_, BTreeSet<PathBuf>> {

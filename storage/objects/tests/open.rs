@@ -190,3 +190,23 @@ async fn reads_say_what_is_wrong() {
         assert!(matches!(over, Err(GetError::TooLong { length_bytes: 10, limit_bytes: 9, .. })), "{over:?}");
     }
 }
+
+#[tokio::test]
+async fn a_folder_that_goes_away_takes_no_writes_and_is_not_made_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    let (path, away) = (parent.path().join("bucket"), parent.path().join("away"));
+    let bucket = open(&path).await.unwrap();
+    bucket.put("wal/1/1", Bytes::from_static(b"first")).await.unwrap();
+    fs::rename(&path, &away).unwrap();
+    for key in ["wal/1/2", "wal/2/1"] {
+        let error = bucket.put(key, Bytes::from_static(b"lost")).await.unwrap_err().to_string();
+        assert!(error.contains("is gone"), "{error}");
+    }
+    assert!(!path.exists(), "it was made anew");
+    fs::create_dir(&path).unwrap();
+    assert!(bucket.put("wal/1/2", Bytes::from_static(b"lost")).await.is_err(), "another one stands there");
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&away, &path).unwrap();
+    bucket.put("wal/1/2", Bytes::from_static(b"second")).await.unwrap();
+    assert_eq!(open(&path).await.unwrap().get("wal/1/2", 6).await.unwrap(), "second");
+}

@@ -1,6 +1,10 @@
 //! Stopping: SIGTERM drains, Ctrl-C of a client flushes.
 
-use crate::support::{Produce, Server, acks, finish, free_port, wait_until};
+use std::io::BufRead as _;
+
+use rustix::process::Signal;
+
+use crate::support::{Produce, Server, acks, dev, exit_status, finish, free_port, signal, wait_until};
 
 #[test]
 fn sigterm_drains_and_nothing_acked_is_lost() {
@@ -69,4 +73,20 @@ fn a_producer_gives_up_after_its_delivery_timeout_and_says_what_is_missing() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("2 ") && said.contains("line 2"), "how many, and the first one's line: {said}");
     assert_eq!(acks(&acked), [(0, 0, 1)]);
+}
+
+#[test]
+fn a_second_signal_ends_a_service_at_once_and_without_a_panic() {
+    for _ in 0..10 {
+        let mut child = dev("memory://", "127.0.0.1:0", "127.0.0.1:0").spawn().unwrap();
+        let mut log = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        assert!(log.any(|line| line.contains("grpc=127.0.0.1:")), "it is ready");
+        signal(&child, Signal::INT);
+        signal(&child, Signal::INT);
+        let said: Vec<String> = log.collect();
+        let status = exit_status(&mut child, "eagre dev after two signals");
+        // The second signal may come after the end, or be one with the first.
+        assert!(matches!(status.code(), Some(0 | 1)), "{status}: {said:?}");
+        assert!(!said.iter().any(|line| line.contains("panicked")), "{said:?}");
+    }
 }
