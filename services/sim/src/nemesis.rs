@@ -135,6 +135,7 @@ impl Nemesis {
                 world.bucket.hold_data_writes(true);
                 self.ends.push((now + lasting, Ending::ReleaseDataWrites));
             }
+            Disturbance::Stop { node } => world.stop(&self.nodes[node]),
             Disturbance::WallClock { node, skew_ms } => self.clocks[node].skew_wall_ms(skew_ms),
         }
     }

@@ -13,12 +13,9 @@ use crate::{
     scenario::Scenario,
     time::{SimClock, VirtualTime},
     trace::{Fingerprint, Trace, show_logs},
-    workload::{Role, asker, auditor, drainer, follower, prober, producer, setup, streamer, tailer},
+    workload::{Role, asker, auditor, churner, drainer, follower, prober, producer, setup, streamer, tailer},
     world::{Phase, World},
 };
-
-/// A record is given up by its producer after so long.
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a simulation came to.
 #[derive(Debug)]
@@ -161,8 +158,8 @@ impl Stage<'_> {
     fn start_clients(&mut self, scenario: &Scenario) -> (Vec<String>, Vec<String>) {
         let mut workers = Vec::new();
         for n in 0..scenario.producers {
-            let name = format!("producer-{n}");
-            workers.push(self.client(scenario, &name, 1 + n, |role| producer::run(role, DELIVERY_TIMEOUT)));
+            let (name, timeout) = (format!("producer-{n}"), scenario.delivery_timeout);
+            workers.push(self.client(scenario, &name, 1 + n, move |role| producer::run(role, timeout)));
         }
         for n in 0..scenario.probers {
             let name = format!("prober-{n}");
@@ -172,6 +169,7 @@ impl Stage<'_> {
             let name = format!("streamer-{n}");
             workers.push(self.client(scenario, &name, 30 + n, streamer::run));
         }
+        workers.push(self.client(scenario, "churner", 35, churner::run));
         workers.push(self.client(scenario, "asker", 40, asker::run));
         workers.push(self.client(scenario, "auditor", 41, auditor::run));
         let mut tailers = Vec::new();

@@ -52,6 +52,11 @@ pub enum Disturbance {
         /// What happens there.
         what: AtPoint,
     },
+    /// The node is asked to stop, stops well, and starts again.
+    Stop {
+        /// Index of the node.
+        node: usize,
+    },
     /// Connections between two hosts are reset, and new ones refused for a while.
     Cut {
         /// One host.
@@ -137,6 +142,8 @@ pub struct Scenario {
     pub tailers: usize,
     /// Messages take up to so long.
     pub network_latency_max: Duration,
+    /// Records of the client crate's producers are given up after so long.
+    pub delivery_timeout: Duration,
     /// How long things break.
     pub chaos: Duration,
     /// What breaks, and when after the begin of it.
@@ -186,6 +193,7 @@ impl Scenario {
             streamers: 1,
             tailers: 2,
             network_latency_max: Duration::from_millis(1 + random.below(12)),
+            delivery_timeout: Duration::from_millis([1_500, 5_000, 20_000, 20_000][pick(&random, 4)]),
             chaos: Duration::from_secs(6 + random.below(6)),
             disturbances: Vec::new(),
             patience: Duration::from_secs(90),
@@ -308,12 +316,12 @@ impl Scenario {
 
     /// How many clients there are whose links may be disturbed.
     pub fn clients(&self) -> usize {
-        // One asks for ends of logs, one audits the index, and one reads with the client crate.
-        self.writers() + 2 + self.tailers + 1
+        // One makes and deletes topics, one asks for ends of logs, one audits the index, and one reads with the client crate.
+        self.writers() + 3 + self.tailers + 1
     }
 
     fn draw_disturbance(&self, random: &dyn Randomness) -> Disturbance {
-        let pick = |below: usize| usize::try_from(random.below(below as u64)).unwrap_or(0);
+        let pick = |below| pick(random, below);
         let up_to = |ms: u64| Duration::from_millis(50 + random.below(ms));
         let node = pick(self.shape.nodes().len());
         let one = Host::Node(node);
@@ -321,13 +329,13 @@ impl Scenario {
             Shape::Pair if random.below(2) == 0 => Host::Node(1 - node),
             Shape::Pair | Shape::Single => Host::Client(pick(self.clients())),
         };
-        match random.below(14) {
+        match random.below(16) {
             0 | 1 => Disturbance::Crash { node, down: up_to(1_500), power: random.below(2) == 0 },
             2..=5 => {
                 let point = POINTS[pick(POINTS.len())];
                 let crashes = random.below(3) > 0;
                 let power = random.below(2) == 0;
-                let what = if crashes { AtPoint::Crash { power } } else { AtPoint::Delay(up_to(2_500)) };
+                let what = if crashes { AtPoint::Crash { power } } else { AtPoint::Delay(up_to(6_000)) };
                 // A claim is rare.
                 let passes = if point.starts_with("claim") { 0 } else { random.below(20) };
                 Disturbance::AtPoint { node, point, passes, what }
@@ -338,10 +346,15 @@ impl Scenario {
             9 | 10 => Disturbance::BucketGone { node, hanging: random.below(2) == 0, lasting: up_to(3_000) },
             11 => Disturbance::Refusals { lasting: up_to(1_500) },
             12 => Disturbance::DataWritesHeld { lasting: up_to(1_500) },
+            13 | 14 => Disturbance::Stop { node },
             _ => {
                 let skew_ms = i64::try_from(random.below(120_000)).unwrap_or(0) - 60_000;
                 Disturbance::WallClock { node, skew_ms }
             }
         }
     }
+}
+
+fn pick(random: &dyn Randomness, below: usize) -> usize {
+    usize::try_from(random.below(below as u64)).unwrap_or(0)
 }

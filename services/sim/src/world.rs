@@ -1,12 +1,13 @@
 //! What all hosts of one simulation share.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{Hash, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
+    time::Duration,
 };
 
 use eagre_env::{Env, HostIdentity, PlantedBug, SeededRandomness};
@@ -34,6 +35,9 @@ pub(crate) enum Phase {
     Done,
 }
 
+/// How often a node looks whether it is to stop.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Shared by all hosts and by whoever drives them.
 pub(crate) struct World {
     pub seed: u64,
@@ -46,6 +50,7 @@ pub(crate) struct World {
     history: Mutex<History>,
     complaints: Mutex<Vec<String>>,
     ends: Mutex<BTreeMap<Partition, i64>>,
+    stopping: Mutex<BTreeSet<String>>,
     phase: AtomicU8,
 }
 
@@ -68,6 +73,7 @@ impl World {
             history: Mutex::default(),
             complaints: Mutex::default(),
             ends: Mutex::default(),
+            stopping: Mutex::default(),
             phase: AtomicU8::new(Phase::Setup as u8),
         }
     }
@@ -102,6 +108,18 @@ impl World {
     pub fn has_read_all(&self, next: &BTreeMap<Partition, i64>) -> bool {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.iter().all(|(partition, end)| next.get(partition).is_some_and(|next| next >= end))
+    }
+
+    /// Asks a node to stop well.
+    pub fn stop(&self, host: &str) {
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned());
+    }
+
+    /// Returns when a node is asked to stop.
+    pub async fn until_stopped(&self, host: &str) {
+        while !self.stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(host) {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     pub fn phase(&self) -> Phase {

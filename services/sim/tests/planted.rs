@@ -1,8 +1,10 @@
 //! Each known bug is found within few seeds, by the right name; without it the same scenarios are clean. `docs/testing.md`
 //! has the table, printed by `cargo test -p eagre-sim --test planted -- --nocapture`.
 
+use std::time::Duration;
+
 use eagre_env::PlantedBug;
-use eagre_sim::{Scenario, run};
+use eagre_sim::{BucketKind, Disturbance, Faults, Scenario, Shape, run};
 use eagre_verify::ViolationKind::{
     self, AbortedRead, CorruptRecord, Duplicate, EndWentBack, IdempotenceBroken, InconsistentOffset, IndexDangling,
     IndexNotTiled, LostWrite, NotLinearizable, OffsetUntrue, OldEpochAppended, SendNonmonotonic, StaleEnd, Unreadable,
@@ -104,6 +106,25 @@ fn stale_cache_page() {
 #[test]
 fn truncated_read() {
     is_found(PlantedBug::TruncatedRead, &[CorruptRecord, Unreadable]);
+}
+
+/// Not a bug of ours but of whoever runs us: the power fails under a disk that lies.
+#[test]
+fn a_folder_that_does_not_sync() {
+    let power_fails = |seed| {
+        let crash = Disturbance::Crash { node: 0, down: Duration::from_millis(100), power: true };
+        Scenario {
+            shape: Shape::Single,
+            bucket: BucketKind::Folder { fsync: false },
+            faults: Faults::NONE,
+            patience: Duration::from_secs(20),
+            disturbances: vec![(Duration::from_secs(3), crash)],
+            ..Scenario::of_seed(seed)
+        }
+    };
+    let is_clean = |scenario: Scenario| run(&scenario).is_clean();
+    assert!((0..4).any(|seed| !is_clean(power_fails(seed))), "nothing was lost");
+    assert!(is_clean(Scenario { bucket: BucketKind::Folder { fsync: true }, ..power_fails(0) }));
 }
 
 #[test]

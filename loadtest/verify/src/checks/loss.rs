@@ -7,7 +7,7 @@ use crate::{Drained, Moment, Partition, Value, Violation, ViolationKind, log::Lo
 
 pub(crate) fn check(partition: Partition, log: &Log<'_>, found: &mut Vec<Violation>) {
     let mut report = Report { partition, found };
-    let Some((drained, _, at)) = log.drain else {
+    let Some((drained, begun, at)) = log.drain else {
         return;
     };
     dense(drained, at, &mut report);
@@ -15,7 +15,8 @@ pub(crate) fn check(partition: Partition, log: &Log<'_>, found: &mut Vec<Violati
         drained.records.iter().filter_map(|seen| Some((seen.value?, seen.offset))).collect();
     let places = log.places();
     for batch in &log.batches {
-        let ack = batch.first_ack();
+        // What came to be known after the reading had begun may lie behind what was read.
+        let ack = batch.first_ack().filter(|ack| ack.at < begun);
         // One record of a batch in the log proves that the batch was appended, whatever its sender was told.
         let proven = batch.values.iter().any(|value| kept.contains_key(value));
         for (place, value) in (0..).zip(&batch.values) {
@@ -26,7 +27,8 @@ pub(crate) fn check(partition: Partition, log: &Log<'_>, found: &mut Vec<Violati
             if acked.is_some_and(|(offset, _)| offset < drained.log_start) {
                 continue;
             }
-            let (kind, sentence) = match (places.get(value), acked) {
+            let place = places.get(value).filter(|(_, when)| *when < begun);
+            let (kind, sentence) = match (place, acked) {
                 (Some((offset, when)), _) => (
                     ViolationKind::Vanished,
                     format!(

@@ -191,6 +191,7 @@ fn lost_write() {
 #[test]
 fn unseen() {
     shows(ViolationKind::Unseen, &three().drained(9, &[(0, 11), (1, 12)]));
+    is_right(&story().acked(1, (1, 9), 11, 0).drained(8, &[]));
     let unknown = story().acked(1, (1, 2), 11, 0).attempt(1, (3, 4), &[12], Outcome::Unknown);
     is_right(&unknown.drained(9, &[(0, 11)]));
 }
@@ -200,6 +201,9 @@ fn vanished() {
     let read = || story().attempt(1, (1, 2), &[11], Outcome::Unknown).polled((3, 4), 0, &[(0, 11)], 1);
     shows(ViolationKind::Vanished, &read().drained(9, &[]));
     is_right(&read().drained(9, &[(0, 11)]));
+    // It came after the reading of the whole log had begun.
+    let late = story().attempt(1, (1, 2), &[11], Outcome::Unknown).polled((3, 12), 0, &[(0, 11)], 1);
+    is_right(&late.drained(9, &[]));
 }
 
 #[test]

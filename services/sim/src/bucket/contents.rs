@@ -158,11 +158,15 @@ impl Contents {
     }
 
     /// The machine loses power: whatever is not durable is kept, taken back or torn, as chance has it.
-    pub(super) fn lose_unsynced(&mut self, random: &dyn Randomness, may_tear: bool) -> Vec<(Path, &'static str)> {
+    pub(super) fn lose_unsynced(
+        &mut self,
+        random: &dyn Randomness,
+        may_tear: impl Fn(&Path) -> bool,
+    ) -> Vec<(Path, &'static str)> {
         self.queue.retain(|_, step| matches!(step, Step::Apply(_)));
         let mut losses = Vec::new();
         for (key, before) in std::mem::take(&mut self.durable) {
-            match random.below(if may_tear { 3 } else { 2 }) {
+            match random.below(if may_tear(&key) { 3 } else { 2 }) {
                 0 => losses.push((key, "kept")),
                 1 => {
                     match before {

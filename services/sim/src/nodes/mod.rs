@@ -53,7 +53,7 @@ pub(crate) fn register(sim: &mut Sim<'_>, world: &Arc<World>, shape: Shape, node
     });
 }
 
-/// Serves until the host is crashed, or fails to start.
+/// Serves until it is asked to stop, or fails to start.
 async fn serve(world: &World, env: Env, name: &str, shape: Shape) -> Result<(), String> {
     let kind = match world.bucket.kind() {
         BucketKind::Remote => Kind::Remote,
@@ -64,14 +64,16 @@ async fn serve(world: &World, env: Env, name: &str, shape: Shape) -> Result<(), 
     let caches = PageCaches::plain(&CacheSettings { written_bytes: CACHE_BYTES, pages_bytes: CACHE_BYTES, disk: None });
     let advertised = format!("http://{name}:{GRPC_PORT}");
     let parts = NodeParts { env, bucket, caches, grpc, advertised, background: None, stop_limit: STOP_LIMIT };
+    let stopped = world.until_stopped(name);
     let told = |what: &str| world.trace.note(name, format_args!("{what}"));
     match shape.nodes().iter().find(|other| **other != name) {
-        Some(other) => pair::serve(parts, other, told).await,
+        Some(other) => pair::serve(parts, other, told, stopped).await,
         None => {
             let node = Node::start(parts).await.map_err(|error| error.to_string())?;
             told("serves");
-            std::future::pending::<()>().await;
-            drop(node);
+            stopped.await;
+            let answered = node.stop().await;
+            told(if answered { "stopped, and has answered all" } else { "stopped, and has not answered all" });
             Ok(())
         }
     }

@@ -15,15 +15,23 @@ use eagre_sequencer_api::{
     server::SequencerServer,
 };
 use eagre_transport::{ChannelSettings, ServerSettings};
-use tokio::time::sleep;
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use super::{GRPC_PORT, following::Following};
 
 /// A candidate that found the shard held tries again after this pause.
 const CANDIDACY_PAUSE: Duration = Duration::from_millis(400);
 
-/// Serves for ever, and whenever the shard can be had, holds it. `told` hears of every change.
-pub(super) async fn serve(parts: NodeParts, other: &str, told: impl Fn(&str)) -> Result<(), String> {
+/// Serves until `stopped`, and whenever the shard can be had, holds it. `told` hears of every change.
+pub(super) async fn serve(
+    parts: NodeParts,
+    other: &str,
+    told: impl Fn(&str),
+    stopped: impl Future<Output = ()>,
+) -> Result<(), String> {
     let NodeParts { env, bucket, caches, grpc, advertised, stop_limit, .. } = parts;
     let peers = Arc::new(GrpcPeers::new(env.network.clone()));
     let settings =
@@ -44,17 +52,33 @@ pub(super) async fn serve(parts: NodeParts, other: &str, told: impl Fn(&str)) ->
     let gateway = Gateway::start(env, bucket, reader, following, settings).map_err(|error| error.to_string())?;
     let internal = SequencerServer::new(own.clone(), own.clone(), shard);
     let routes = gateway.routes().add_service(internal.into_service());
-    tokio::spawn(eagre_transport::serve(grpc, routes, ServerSettings::default(), std::future::pending()));
-    loop {
-        match own.start().await {
-            Ok(()) => break,
-            Err(error) => told(&error.to_string()),
+    let (stop_serving, until_stopped) = oneshot::channel::<()>();
+    let serving = eagre_transport::serve(grpc, routes, ServerSettings::default(), async {
+        // A sender that is gone says the same.
+        let _ = until_stopped.await;
+    });
+    let server = tokio::spawn(serving);
+    let candidacy = async {
+        while let Err(error) = own.start().await {
+            told(&error.to_string());
+            sleep(CANDIDACY_PAUSE).await;
         }
-        sleep(CANDIDACY_PAUSE).await;
+        // From here on the node claims again by itself when it is deposed.
+        told("holds the shard");
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        () = stopped => {}
+        () = candidacy => {}
     }
-    told("holds the shard");
-    // From here on the node claims again by itself when it is deposed.
-    std::future::pending::<()>().await;
-    drop(gateway);
+    gateway.drain(stop_limit).await;
+    let _ = stop_serving.send(());
+    let abort = server.abort_handle();
+    if timeout(stop_limit, server).await.is_err() {
+        abort.abort();
+    }
+    own.stop().await;
+    told("stopped");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Reads every log from its beginning to its end after everything has come to rest.
+//! Reads every log from its beginning to its end after everything has come to rest, and asks it for times.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::{
     gateway::{Reached, reach_all},
     partitions,
     tailer::{batches, open, seen},
+    times::Times,
 };
 
 const SILENCE: Duration = Duration::from_secs(5);
@@ -22,8 +23,14 @@ pub(crate) async fn run(role: Role) {
     for (n, partition) in partitions().into_iter().enumerate() {
         let invoked = role.world.moment();
         let mut log = Drained { partition, log_start: 0, high_watermark: 0, records: Vec::new(), batches: Vec::new() };
+        let mut times = Times::default();
         for attempt in n.. {
-            match drain(&role, &gateways[attempt % gateways.len()], &mut log).await {
+            let gateway = &gateways[attempt % gateways.len()];
+            let drained = match drain(&role, gateway, &mut log, &mut times).await {
+                Ok(()) => times.check(&role, gateway, partition, log.high_watermark).await,
+                Err(error) => Err(error),
+            };
+            match drained {
                 Ok(()) => break,
                 Err(error) => role.world.trace.note(&role.host, format_args!("{partition} is not drained: {error}")),
             }
@@ -36,7 +43,7 @@ pub(crate) async fn run(role: Role) {
 }
 
 /// Goes on after what is there already.
-async fn drain(role: &Role, gateway: &Reached, log: &mut Drained) -> Result<(), String> {
+async fn drain(role: &Role, gateway: &Reached, log: &mut Drained, times: &mut Times) -> Result<(), String> {
     let from = |log: &Drained| log.records.last().map_or(log.log_start, |last| last.offset + 1);
     let assigned: [(Partition, i64); 1] = [(log.partition, from(log))];
     let mut stream = open(gateway, &assigned, FetchEnd::Stop, FetchEncoding::Batches).await?;
@@ -45,7 +52,9 @@ async fn drain(role: &Role, gateway: &Reached, log: &mut Drained) -> Result<(), 
         let message = message.inspect_err(|status| role.note_damage(status, &assigned.into()));
         let message = message.map_err(|status| status.message().to_owned())?.ok_or("the stream ended early")?;
         let next = from(log);
-        log.records.extend(seen(&message, next));
+        // After a reconnect a batch may begin below what was asked for.
+        log.records.extend(seen(&message, next).into_iter().filter(|seen| seen.offset >= next));
+        batches(&message.batches).iter().for_each(|batch| times.add(batch, next));
         log.batches.extend(batches(&message.batches).iter().filter_map(|batch| {
             let header = eagre_model::batch::BatchHeader::parse(batch).ok()?;
             let identity = Identity {
@@ -55,7 +64,6 @@ async fn drain(role: &Role, gateway: &Reached, log: &mut Drained) -> Result<(), 
             };
             let identity = header.is_idempotent().then_some(identity);
             let records = u32::try_from(header.record_count).ok()?;
-            // After a reconnect a batch may begin below what was asked for.
             let is_new = header.base_offset >= next;
             is_new.then_some(StoredBatch { base_offset: header.base_offset, records, identity })
         }));

@@ -2,6 +2,7 @@
 
 pub(crate) mod asker;
 pub(crate) mod auditor;
+pub(crate) mod churner;
 pub(crate) mod drainer;
 pub(crate) mod follower;
 pub(crate) mod gateway;
@@ -11,6 +12,7 @@ pub(crate) mod producer;
 pub(crate) mod setup;
 pub(crate) mod streamer;
 pub(crate) mod tailer;
+mod times;
 
 use std::sync::Arc;
 

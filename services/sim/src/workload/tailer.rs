@@ -90,9 +90,13 @@ impl Reading<'_> {
     }
 
     fn take(&mut self, gateway: &Reached, assigned: &[(Partition, i64)], opened: Moment, message: FetchResponse) {
-        let Some((partition, _)) = assigned.get(message.index as usize) else { return };
+        let Some((partition, asked)) = assigned.get(message.index as usize) else { return };
         let from = self.from.get(partition).copied().unwrap_or(0);
-        let records = seen(&message, from);
+        let mut records = seen(&message, from);
+        // The batch in which a stream begins may begin before it; after that nothing comes twice.
+        if self.encoding == FetchEncoding::Batches && from == *asked {
+            records.retain(|seen| seen.offset >= from);
+        }
         let world = &self.role.world;
         let (first, last) = (records.first().map(|seen| seen.offset), records.last().map(|seen| seen.offset));
         let what = format_args!("read {partition} {first:?}..{last:?} of {}", message.high_watermark);
@@ -148,7 +152,7 @@ pub(crate) async fn open(
     }
 }
 
-/// The records of a message from an offset on: a batch may begin below it.
+/// The records of a message, which was to begin at an offset or in the batch around it.
 pub(crate) fn seen(message: &FetchResponse, from: i64) -> Vec<Seen> {
     let value = |bytes: Option<&[u8]>| bytes.and_then(payload::decode);
     let single =
@@ -163,7 +167,6 @@ pub(crate) fn seen(message: &FetchResponse, from: i64) -> Vec<Seen> {
             Err(_) => seen.push(Seen { offset: from, value: None }),
         }
     }
-    seen.retain(|seen| seen.offset >= from);
     seen
 }
 
