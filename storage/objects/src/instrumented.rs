@@ -7,7 +7,7 @@ use bytes::Bytes;
 use eagre_env::Clock;
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
 };
 
@@ -48,6 +48,10 @@ impl Probe {
     }
 
     fn end<T>(&self, op: &'static str, started: Duration, result: &Result<T>, bytes: u64) {
+        // The store's client refused by itself, as it does with attributes for a folder: no request was made.
+        if matches!(result, Err(Error::NotSupported { .. } | Error::NotImplemented { .. })) {
+            return;
+        }
         metrics::counter!(REQUESTS_TOTAL, "op" => op, "result" => label(result)).increment(1);
         let elapsed = self.clock.monotonic().saturating_sub(started);
         metrics::histogram!(REQUEST_SECONDS, "op" => op).record(elapsed.as_secs_f64());
@@ -58,7 +62,6 @@ impl Probe {
 }
 
 fn label<T>(result: &Result<T>) -> &'static str {
-    use object_store::Error;
     match result {
         Ok(_) => "ok",
         Err(Error::NotFound { .. }) => "missing",

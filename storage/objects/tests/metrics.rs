@@ -9,7 +9,10 @@ use eagre_env::Env;
 use eagre_objects::{Bucket, BucketKind};
 use futures::TryStreamExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use object_store::{ObjectStoreExt, WriteMultipart, memory::InMemory};
+use object_store::{
+    Attribute, Attributes, ObjectStore as _, ObjectStoreExt, PutMode, PutOptions, WriteMultipart,
+    local::LocalFileSystem, memory::InMemory,
+};
 
 #[test]
 fn requests_and_bytes_are_counted() {
@@ -52,4 +55,26 @@ async fn requests() {
     let mut upload = WriteMultipart::new(store.put_multipart(&"m".into()).await.unwrap());
     upload.write(&[0; 77]);
     upload.finish().await.unwrap();
+}
+
+#[test]
+fn what_the_store_refuses_by_itself_is_no_request() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let inner = Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
+            let bucket = Bucket::from_store(&Env::system(), inner, BucketKind::Folder).await.unwrap();
+            let attributes = Attributes::from_iter([(Attribute::ContentType, "text/plain")]);
+            let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
+            let refused = bucket.store().put_opts(&"a".into(), Bytes::new().into(), options).await.unwrap_err();
+            assert!(matches!(refused, object_store::Error::NotImplemented { .. }), "{refused}");
+        });
+    });
+    let shown = handle.render();
+    // That of the marker.
+    assert!(shown.contains(r#"eagre_bucket_requests_total{op="create",result="ok"} 1"#), "{shown}");
+    assert!(!shown.contains(r#"result="error""#), "{shown}");
 }
