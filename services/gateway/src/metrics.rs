@@ -25,8 +25,8 @@ const READ_AHEAD_BYTES: &str = "eagre_gateway_read_ahead_bytes";
 pub(crate) fn describe() {
     describe_counter!(RECORDS_IN, "Records of produce requests that were well-formed");
     describe_counter!(BYTES_IN, Unit::Bytes, "Bytes of record batches of produce requests that were well-formed");
-    describe_counter!(RECORDS_OUT, "Records given to fetch streams one by one");
-    describe_counter!(BYTES_OUT, Unit::Bytes, "Bytes of record batches given to fetch streams");
+    describe_counter!(RECORDS_OUT, "Records given to fetch streams");
+    describe_counter!(BYTES_OUT, Unit::Bytes, "Bytes of records and record batches given to fetch streams");
     describe_counter!(ACKS, "Produce requests acknowledged");
     describe_counter!(REFUSALS, "Requests refused or of unknown outcome, by reason");
     describe_gauge!(IN_FLIGHT_BYTES, Unit::Bytes, "Bytes of produce requests that are not answered");
@@ -52,8 +52,8 @@ pub(crate) fn refused(refusal: &Refusal) {
     counter!(REFUSALS, "reason" => refusal.name()).increment(1);
 }
 
-pub(crate) fn fetched(batch_bytes: usize, records: usize) {
-    counter!(BYTES_OUT).increment(batch_bytes as u64);
+pub(crate) fn fetched(bytes: usize, records: usize) {
+    counter!(BYTES_OUT).increment(bytes as u64);
     counter!(RECORDS_OUT).increment(records as u64);
 }
 

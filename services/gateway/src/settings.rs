@@ -23,6 +23,8 @@ pub struct GatewaySettings {
     pub object_partitions_max: usize,
     /// Two cuts by age are at least so far apart: an object costs a file or a request, whatever it holds.
     pub cut_interval_min: Duration,
+    /// So far apart they are when objects are large, 1 MiB and more.
+    pub cut_interval_max: Duration,
     /// Uploads in flight.
     pub uploads_max: usize,
     /// An upload that fails is tried again for so long before its requests are refused.
@@ -52,12 +54,12 @@ pub struct GatewaySettings {
 impl GatewaySettings {
     /// What fits a bucket of this kind.
     pub fn for_bucket(kind: BucketKind) -> Self {
-        let cut_interval_min = match kind {
-            // Files and inodes are a cost.
-            BucketKind::Folder => Duration::from_millis(8),
-            BucketKind::Memory => Duration::from_millis(2),
-            // A PUT is billed.
-            BucketKind::Remote => Duration::from_millis(100),
+        let (cut_interval_min, cut_interval_max) = match kind {
+            // Files and inodes are a cost, and so are their syncs.
+            BucketKind::Folder => (Duration::from_millis(8), Duration::from_millis(16)),
+            BucketKind::Memory => (Duration::from_millis(2), Duration::from_millis(4)),
+            // A PUT is billed, and at some tens of MiB/s objects are full before.
+            BucketKind::Remote => (Duration::from_millis(100), Duration::from_millis(100)),
         };
         Self {
             batch_limits: Limits {
@@ -71,6 +73,7 @@ impl GatewaySettings {
             object_bytes_max: 8 << 20,
             object_partitions_max: 10_000,
             cut_interval_min,
+            cut_interval_max,
             uploads_max: 6,
             upload_retry_max: Duration::from_secs(10),
             upload_attempt_max: Duration::from_secs(30),
@@ -102,6 +105,7 @@ impl GatewaySettings {
             (self.streams_max > 0, "no stream may be opened"),
             (self.object_bytes_max > 0, "an object needs a byte"),
             (self.object_partitions_max > 0, "an object needs a partition"),
+            (self.cut_interval_min <= self.cut_interval_max, "the shortest cut interval is longer than the longest"),
             (self.uploads_max > 0, "no upload may run"),
             (self.read_ahead_per_stream_bytes_max > 0, "a fetch stream needs a byte"),
             (

@@ -66,6 +66,7 @@ pub(super) struct Message {
     batches: BytesMut,
     records: Vec<ConsumedRecord>,
     size: usize,
+    record_count: usize,
     /// The first offset that is wanted, then the one after the last that is in.
     pub next_offset: i64,
 }
@@ -86,7 +87,12 @@ impl Message {
             FetchEncoding::Batches => BytesMut::with_capacity(expected_bytes.min(bytes_max)),
             FetchEncoding::Records | FetchEncoding::Unspecified => BytesMut::new(),
         };
-        Self { encoding, bytes_max, batches, records: Vec::new(), size: 0, next_offset }
+        Self { encoding, bytes_max, batches, records: Vec::new(), size: 0, record_count: 0, next_offset }
+    }
+
+    /// About how many bytes are in, of how many records. Those of a batch count whole.
+    pub fn extent(&self) -> (usize, usize) {
+        (self.size, self.record_count)
     }
 
     /// What is in: batches one after the other, or records.
@@ -121,6 +127,7 @@ impl Message {
         self.batches.extend_from_slice(&found.bytes);
         with_base_offset(&mut self.batches[self.size..], base_offset);
         self.size = self.batches.len();
+        self.record_count += usize::try_from(found.header.record_count).unwrap_or(0);
         true
     }
 
@@ -135,6 +142,7 @@ impl Message {
                 return Ok(false);
             }
             self.size += length;
+            self.record_count += 1;
             self.next_offset = record.offset + 1;
             self.records.push(consumed(record));
         }

@@ -241,10 +241,11 @@ impl PartitionReader {
         self.next_offset = message.next_offset;
         self.ended = self.manner.stops && self.next_offset >= self.stop_at;
         let mut response = self.response(view);
+        let (bytes, records) = message.extent();
         (response.batches, response.records) = message.into_parts();
         // What lies below the end that is known by now may be more than this turn began with.
         response.high_watermark = self.tail.borrow().high_watermark.max(view.high_watermark).max(self.next_offset);
-        metrics::fetched(response.batches.len(), response.records.len());
+        metrics::fetched(bytes, records);
         response
     }
 

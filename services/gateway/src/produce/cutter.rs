@@ -7,8 +7,15 @@ use std::time::Duration;
 pub(super) struct Filling {
     pub bytes: usize,
     pub partitions: usize,
-    /// Since the last cut; `None`: there was none.
-    pub since_last_cut: Option<Duration>,
+    /// `None`: there was none.
+    pub last_cut: Option<LastCut>,
+}
+
+/// The cut before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LastCut {
+    pub since: Duration,
+    pub bytes: usize,
 }
 
 /// What to do with an object that holds something.
@@ -41,13 +48,24 @@ impl CutReason {
     }
 }
 
+/// Timers go off at whole milliseconds, up to one too late. A wait that is due within one is over, or every interval would
+/// be longer by that.
+const TIMER_TICK: Duration = Duration::from_millis(1);
+
+/// So large an object is worth its own cost: a file with its syncs, or a request, and a commit.
+const WORTH_BYTES: usize = 1 << 20;
+
 /// The policy: full objects at once, others as soon as the last cut is long enough ago. So an idle gateway lets nobody
-/// wait, and a busy one gathers what comes within one interval.
+/// wait, and a busy one gathers what comes within one interval. The more came within the last one, the longer is the next:
+/// a busy machine has better use for its cores than twice as many cuts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cutter {
     pub bytes_max: usize,
     pub partitions_max: usize,
+    /// While objects are small.
     pub interval_min: Duration,
+    /// Where they are worth their cost.
+    pub interval_max: Duration,
 }
 
 impl Cutter {
@@ -67,10 +85,17 @@ impl Cutter {
         if let Some(reason) = self.is_full(filling.bytes, filling.partitions) {
             return Decision::Cut(reason);
         }
-        match filling.since_last_cut {
-            Some(since) if since < self.interval_min => Decision::Wait(self.interval_min - since),
+        let Some(last) = filling.last_cut else { return Decision::Cut(CutReason::Age) };
+        let interval = self.interval_after(last.bytes).saturating_sub(TIMER_TICK);
+        match interval.checked_sub(last.since) {
+            Some(wait) if !wait.is_zero() => Decision::Wait(wait),
             Some(_) | None => Decision::Cut(CutReason::Age),
         }
+    }
+
+    fn interval_after(&self, bytes: usize) -> Duration {
+        let share = bytes.min(WORTH_BYTES) as f64 / WORTH_BYTES as f64;
+        self.interval_min + self.interval_max.saturating_sub(self.interval_min).mul_f64(share)
     }
 }
 
@@ -81,19 +106,25 @@ mod tests {
     #[test]
     fn decides() {
         let ms = Duration::from_millis;
-        let cutter = Cutter { bytes_max: 1_000, partitions_max: 10, interval_min: ms(8) };
+        let cutter = Cutter { bytes_max: 1_000, partitions_max: 10, interval_min: ms(8), interval_max: ms(16) };
+        let after = |ms| Some((Duration::from_millis(ms), 0));
         let cases = [
             ("the first record is not held back", 1, 1, None, Decision::Cut(CutReason::Age)),
-            ("nor one after a pause", 1, 1, Some(ms(8)), Decision::Cut(CutReason::Age)),
-            ("nor one after a long pause", 1, 1, Some(ms(60_000)), Decision::Cut(CutReason::Age)),
-            ("soon after a cut it waits for the rest", 1, 1, Some(ms(3)), Decision::Wait(ms(5))),
-            ("right after a cut", 999, 9, Some(ms(0)), Decision::Wait(ms(8))),
-            ("full of bytes", 1_000, 1, Some(ms(0)), Decision::Cut(CutReason::Bytes)),
-            ("full of partitions", 1, 10, Some(ms(0)), Decision::Cut(CutReason::Partitions)),
+            ("nor one after a pause", 1, 1, after(8), Decision::Cut(CutReason::Age)),
+            ("nor one after a long pause", 1, 1, after(60_000), Decision::Cut(CutReason::Age)),
+            ("soon after a cut it waits for the rest", 1, 1, after(3), Decision::Wait(ms(4))),
+            ("right after a cut", 999, 9, after(0), Decision::Wait(ms(7))),
+            ("a timer would be late", 1, 1, after(7), Decision::Cut(CutReason::Age)),
+            ("after a large object it waits longer", 1, 1, Some((ms(7), WORTH_BYTES)), Decision::Wait(ms(8))),
+            ("but not for ever", 1, 1, Some((ms(15), WORTH_BYTES * 8)), Decision::Cut(CutReason::Age)),
+            ("in proportion", 1, 1, Some((ms(0), WORTH_BYTES / 2)), Decision::Wait(ms(11))),
+            ("full of bytes", 1_000, 1, after(0), Decision::Cut(CutReason::Bytes)),
+            ("full of partitions", 1, 10, after(0), Decision::Cut(CutReason::Partitions)),
             ("one large batch", 5_000, 1, None, Decision::Cut(CutReason::Bytes)),
         ];
-        for (what, bytes, partitions, since_last_cut, expected) in cases {
-            assert_eq!(cutter.decide(Filling { bytes, partitions, since_last_cut }), expected, "{what}");
+        for (what, bytes, partitions, last_cut, expected) in cases {
+            let last_cut = last_cut.map(|(since, bytes)| LastCut { since, bytes });
+            assert_eq!(cutter.decide(Filling { bytes, partitions, last_cut }), expected, "{what}");
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     answer::Ticket,
-    cutter::{CutReason, Cutter, Decision, Filling},
+    cutter::{CutReason, Cutter, Decision, Filling, LastCut},
     edge::CheckedBatch,
 };
 use crate::{admission::Grant, refusal::Refusal};
@@ -59,7 +59,8 @@ struct State {
     /// Nothing more may be added to these; they wait for an upload to end.
     full: VecDeque<(OpenObject, CutReason)>,
     open: OpenObject,
-    last_cut: Option<Instant>,
+    /// When it was, and of how many bytes.
+    last_cut: Option<(Instant, usize)>,
     draining: bool,
 }
 
@@ -99,7 +100,7 @@ impl OpenObjects {
     pub fn take(&self, now: Instant) -> Next {
         let mut state = self.state();
         if let Some((object, reason)) = state.full.pop_front() {
-            state.last_cut = Some(now);
+            state.last_cut = Some((now, object.bytes));
             return Next::Object(object, reason);
         }
         if state.open.is_empty() {
@@ -108,15 +109,16 @@ impl OpenObjects {
         let filling = Filling {
             bytes: state.open.bytes,
             partitions: state.open.runs.len(),
-            since_last_cut: state.last_cut.map(|last| now.saturating_duration_since(last)),
+            last_cut: state.last_cut.map(|(at, bytes)| LastCut { since: now.saturating_duration_since(at), bytes }),
         };
         let reason = match self.cutter.decide(filling) {
             Decision::Cut(reason) => reason,
             Decision::Wait(_) if state.draining => CutReason::Drain,
             Decision::Wait(wait) => return Next::Wait(wait),
         };
-        state.last_cut = Some(now);
-        Next::Object(std::mem::take(&mut state.open), reason)
+        let object = std::mem::take(&mut state.open);
+        state.last_cut = Some((now, object.bytes));
+        Next::Object(object, reason)
     }
 
     /// Takes everything that was opened before `limit`: it has waited too long.

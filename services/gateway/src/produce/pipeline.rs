@@ -38,6 +38,7 @@ impl Pipeline {
             bytes_max: settings.object_bytes_max,
             partitions_max: settings.object_partitions_max,
             interval_min: settings.cut_interval_min,
+            interval_max: settings.cut_interval_max,
         }));
         let (joined, watch_joined) = watch::channel(None);
         let run = run(open.clone(), uploader, sequencer, directory, joined);

@@ -36,7 +36,9 @@ impl Play {
 
     /// Cuts an object of one batch and begins to upload it.
     fn cut(&mut self) -> (u64, ObjectId, Parts) {
-        let open = OpenObjects::new(Cutter { bytes_max: 1, partitions_max: 1, interval_min: Duration::ZERO });
+        let interval = Duration::ZERO;
+        let cutter = Cutter { bytes_max: 1, partitions_max: 1, interval_min: interval, interval_max: interval };
+        let open = OpenObjects::new(cutter);
         let mut builder = BatchBuilder::new(ProducerFields::NONE);
         builder.push_parts(None, Some(b"v"), std::iter::empty(), 0).unwrap();
         let encoded = builder.finish(Compression::None).unwrap();
