@@ -74,7 +74,7 @@ pub enum TopicCommand {
         /// 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'
         name: String,
         /// A fixed number of partitions, with keys placed as Kafka does; left out, the topic is elastic
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         partitions: Option<u32>,
         /// The service.
         #[command(flatten)]
@@ -118,7 +118,7 @@ pub struct ProduceArgs {
     /// Write to this partition, whatever the keys are
     #[arg(long, value_name = "N")]
     pub partition: Option<u32>,
-    /// Read this file instead of stdin
+    /// Read this file instead of stdin; - is stdin
     #[arg(long, value_name = "F")]
     pub file: Option<PathBuf>,
     /// Write `partition offset line-number` of each acknowledged record to this file
@@ -145,8 +145,8 @@ pub struct KeyArgs {
     /// Lines are JSON objects; this field is the key (null: no key)
     #[arg(id = "key_field", long = "key-field", value_name = "F")]
     pub field: Option<String>,
-    /// What comes before the first S of a line is the key, what comes after it the value
-    #[arg(id = "key_separator", long = "key-separator", value_name = "S", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// What comes before the first S of a line is the key, what comes after it the value; \t is a tab
+    #[arg(id = "key_separator", long = "key-separator", value_name = "S", value_parser = separator)]
     pub separator: Option<String>,
 }
 
@@ -184,6 +184,23 @@ pub enum Format {
     Text,
     /// One JSON object a line
     Json,
+}
+
+/// A tab is hard to type, so it has a name; and so has the backslash that the name begins with.
+fn separator(text: &str) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = text.chars();
+    while let Some(next) = rest.next() {
+        out.push(match next {
+            '\\' => match rest.next() {
+                Some('t') => '\t',
+                Some('\\') => '\\',
+                _ => return Err("write \\t for a tab and \\\\ for a backslash".to_owned()),
+            },
+            other => other,
+        });
+    }
+    if out.is_empty() { Err("it must not be empty".to_owned()) } else { Ok(out) }
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {
@@ -228,8 +245,19 @@ mod tests {
             "eagre produce t --delivery-timeout soon",
             "eagre produce",
             "eagre topic create t --partitions 0",
+            "eagre topic create t --partitions -1",
         ] {
             assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_separator_may_be_a_tab() {
+        for (text, expected) in [(":", ":"), (r"\t", "\t"), ("\t", "\t"), (r"\\t", r"\t"), ("é→", "é→")] {
+            assert_eq!(separator(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["", r"\", r"\n", r"a\x09"] {
+            assert!(separator(text).is_err(), "{text}");
         }
     }
 

@@ -93,7 +93,10 @@ fn explain(error: DevError) -> Failure {
         DevError::Listen { flag, source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
             Failure::new(what).hint(format!("another process has that port; choose another one with {flag}"))
         }
-        DevError::Listen { flag, .. } => Failure::new(what).hint(format!("{flag} takes HOST:PORT")),
+        DevError::Listen { flag, source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+            Failure::usage(what).hint(format!("{flag} takes HOST:PORT"))
+        }
+        DevError::Listen { flag, .. } => Failure::new(what).hint(format!("{flag} takes HOST:PORT of this machine")),
         DevError::Start(StartError::Held { address }) => Failure::new(what)
             .hint(format!("use it with `--endpoint {address}`, stop it, or choose another bucket with --bucket")),
         DevError::Bucket(_) => Failure::new(what).hint("choose another one with --bucket"),

@@ -41,13 +41,17 @@ impl axum::serve::Listener for Accepting {
     }
 }
 
-/// Serves until `stop`: `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason until it can serve).
+/// What there is, for whoever opens the address in a browser.
+const INDEX: &str = "Eagre\n\n/metrics  metrics for Prometheus\n/healthz  200 when the process answers\n/readyz   200 when it can serve, else 503 and what it waits for\n";
+
+/// Serves until `stop`: `/` names the others, `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason until it can serve).
 pub(crate) async fn serve(
     listener: Box<dyn Listener>,
     observed: Arc<dyn Observed>,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let router = Router::new()
+        .route("/", get(|| async { INDEX }))
         .route("/metrics", get(|State(observed): State<Arc<dyn Observed>>| async move { observed.render_metrics() }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

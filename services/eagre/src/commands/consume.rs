@@ -85,7 +85,12 @@ impl Printer {
             Ok(chunk) => chunk,
             Err(error) => {
                 self.write()?;
-                return Err(error.into());
+                return Err(match error {
+                    ReadError::UnknownTopic(topic) => {
+                        Failure::new(format!("topic {topic:?} was deleted while it was read"))
+                    }
+                    error => error.into(),
+                });
             }
         };
         for record in &chunk {

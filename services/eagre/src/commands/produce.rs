@@ -72,7 +72,8 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
     let ended = tokio::select! {
         ended = settled => ended,
         signal = signals.next() => {
-            say("interrupted again: not waiting for what is not acknowledged yet");
+            let waiting = line - outcomes.borrow().acked - skipped.count;
+            say(&format!("interrupted again: {waiting} records were sent and not acknowledged; they may be appended yet"));
             return Ok(signal.status());
         }
     };
@@ -96,9 +97,14 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
 fn open(args: &ProduceArgs) -> Result<mpsc::Receiver<io::Result<Block>>, Failure> {
     let blocks = match &args.file {
         None => read_in_thread(io::stdin()),
+        Some(path) if path.as_os_str() == "-" => read_in_thread(io::stdin()),
         Some(path) => {
-            let cannot = |error| Failure::new(format!("cannot open {}: {error}", path.display()));
-            read_in_thread(File::open(path).map_err(cannot)?)
+            let cannot = |error| Failure::new(format!("cannot read {}: {error}", path.display()));
+            let file = File::open(path).map_err(cannot)?;
+            if file.metadata().map_err(cannot)?.is_dir() {
+                return Err(cannot(io::ErrorKind::IsADirectory.into()));
+            }
+            read_in_thread(file)
         }
     };
     blocks.map_err(|error| Failure::new(format!("cannot start a thread: {error}")))
@@ -120,7 +126,14 @@ struct Intake {
 #[derive(Debug, Default)]
 struct Skipped {
     count: u64,
-    first: Option<(u64, String)>,
+    first: Option<SkippedLine>,
+}
+
+#[derive(Debug)]
+struct SkippedLine {
+    line: u64,
+    why: String,
+    hint: &'static str,
 }
 
 impl Intake {
@@ -139,7 +152,7 @@ impl Intake {
                 }
                 Block::TooLong => {
                     self.line += 1;
-                    self.skip("it is longer than 2 MiB".to_owned());
+                    self.skip("it is longer than 2 MiB".to_owned(), "a record holds up to 1 MiB");
                 }
             }
         }
@@ -154,21 +167,22 @@ impl Intake {
         let sent = match self.keys.record(line) {
             Ok(mut record) => {
                 record.partition = self.partition;
-                self.topic.enqueue(record, number).await.map_err(|error| error.to_string())
+                let sent = self.topic.enqueue(record, number).await;
+                sent.map_err(|error| (error.to_string(), "a record holds up to 1 MiB"))
             }
-            Err(why) => Err(why),
+            Err(why) => Err((why, "mend the line, or choose another --key-field or --key-separator")),
         };
         self.line = number;
-        if let Err(why) = sent {
-            self.skip(why);
+        if let Err((why, hint)) = sent {
+            self.skip(why, hint);
         }
     }
 
-    fn skip(&mut self, why: String) {
+    fn skip(&mut self, why: String, hint: &'static str) {
         self.skipped.count += 1;
         if self.skipped.first.is_none() {
             say(&format!("line {} is left out: {why}", self.line));
-            self.skipped.first = Some((self.line, why));
+            self.skipped.first = Some(SkippedLine { line: self.line, why, hint });
         }
     }
 }
@@ -194,29 +208,35 @@ impl Summary {
         if missing == 0 {
             return None;
         }
-        let failed = self.tally.first_failure.map(|(line, error)| (line, error.to_string(), Some(error)));
-        let skipped = self.skipped.first.map(|(line, why)| (line, why, None));
-        let (line, why, error) = match (failed, skipped) {
+        let failed = self.tally.first_failure.map(|(line, error)| {
+            let hint = advice(&error, topic, delivery_timeout);
+            (line, error.to_string(), hint)
+        });
+        let skipped = self.skipped.first.map(|skipped| (skipped.line, skipped.why, skipped.hint.to_owned()));
+        let (line, why, hint) = match (failed, skipped) {
             (Some(failed), Some(skipped)) if skipped.0 < failed.0 => skipped,
             (Some(first), _) | (None, Some(first)) => first,
-            (None, None) => (0, "the producer ended".to_owned(), None),
+            (None, None) => (0, "the producer ended".to_owned(), "this is a bug of eagre: please report it".to_owned()),
         };
         let unknown = if self.tally.has_unknown { " (some of them may have been appended)" } else { "" };
         let what = format!(
             "{missing} of {} records were not acknowledged{unknown}, the first at line {line}: {why}",
             self.lines
         );
-        let hint = match error {
-            None => "mend the line, or choose another --key-field or --key-separator".to_owned(),
-            Some(SendError::UnknownTopic(_) | SendError::UnknownPartition { .. }) => {
-                format!("was the topic deleted meanwhile? see `eagre topic describe {topic}`")
-            }
-            Some(SendError::Expired(_) | SendError::OutcomeUnknown(_)) => {
-                let timeout = humantime::format_duration(delivery_timeout);
-                format!("is the service running? --delivery-timeout ({timeout}) says how long to keep trying")
-            }
-            Some(SendError::TooLarge(_) | SendError::Refused(_)) => "nothing after it was sent".to_owned(),
-        };
         Some(Failure::new(what).hint(hint))
+    }
+}
+
+/// What to do about a record that was not acknowledged.
+fn advice(error: &SendError, topic: &str, delivery_timeout: Duration) -> String {
+    match error {
+        SendError::UnknownTopic(_) | SendError::UnknownPartition { .. } => {
+            format!("was the topic deleted meanwhile? see `eagre topic describe {topic}`")
+        }
+        SendError::Expired(_) | SendError::OutcomeUnknown(_) => {
+            let timeout = humantime::format_duration(delivery_timeout);
+            format!("is the service running? --delivery-timeout ({timeout}) says how long to keep trying")
+        }
+        SendError::TooLarge(_) | SendError::Refused(_) => "nothing after it was sent".to_owned(),
     }
 }

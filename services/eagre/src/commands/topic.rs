@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use eagre_client::{Placement, Topic, TopicDescription};
+use eagre_client::{Placement, Topic, TopicDescription, TopicError};
 
 use crate::{
     cli::{TopicArgs, TopicCommand},
@@ -29,7 +29,10 @@ pub async fn run(args: TopicArgs) -> Result<ExitCode, Failure> {
             print(&described(&connect.client()?.topics().describe(&name).await?))?;
         }
         TopicCommand::Delete { name, connect } => {
-            connect.client()?.topics().delete(&name).await?;
+            connect.client()?.topics().delete(&name).await.map_err(|error| match error {
+                TopicError::UnknownTopic(_) => Failure::new(error.to_string()).hint("see `eagre topic list`"),
+                error => error.into(),
+            })?;
             console::say(&format!("deleted topic {name}"));
         }
     }

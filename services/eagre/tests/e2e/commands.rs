@@ -68,8 +68,10 @@ fn a_topic_is_created_listed_described_and_deleted() {
         let (status, message) = fails(&server, &arguments);
         assert!(status == Some(1) && message.contains("error: topic \"b\" does not exist; hint: "), "{message}");
     }
+    let (status, message) = fails(&server, &["topic", "delete", "b"]);
+    assert!(status == Some(1) && message.ends_with("hint: see `eagre topic list`\n"), "{message}");
     let (status, message) = fails(&server, &["topic", "create", "no/slash"]);
-    assert!(status == Some(1) && message.starts_with("error: "), "{message}");
+    assert!(status == Some(2) && message.starts_with("error: "), "{message}");
 }
 
 /// Options, input, and the keys and values that come of them.
@@ -79,7 +81,7 @@ type Keys = (&'static [&'static str], &'static str, Vec<(Option<&'static str>, &
 fn keys_come_from_where_the_command_says() {
     let (_folder, server) = server();
     server.run(&["topic", "create", "t", "--partitions", "8"]);
-    let cases: [Keys; 4] = [
+    let cases: [Keys; 5] = [
         (&["--key", "k"], "a\nb", vec![(Some("k"), "a"), (Some("k"), "b")]),
         (&["--key-separator", "::"], "k::v::w\n::\n", vec![(Some("k"), "v::w"), (Some(""), "")]),
         (
@@ -87,6 +89,7 @@ fn keys_come_from_where_the_command_says() {
             "{\"id\":\"x\"}\n{\"id\":7}\n{\"id\":null}\n",
             vec![(Some("x"), "{\"id\":\"x\"}"), (Some("7"), "{\"id\":7}"), (None, "{\"id\":null}")],
         ),
+        (&["--file", "-", "--key-separator", r"\t"], "k\ttab", vec![(Some("k"), "tab")]),
         (&["--partition", "5", "--key", "k"], "pinned\n", vec![(Some("k"), "pinned")]),
     ];
     let mut expected = Vec::new();
@@ -148,7 +151,9 @@ fn what_cannot_be_meant_is_a_usage_error() {
     let (status, message) = fails(&server, &["produce", "nothing"]);
     assert!(status == Some(1) && message.contains("`eagre topic create nothing`"), "{message}");
     let (status, message) = fails(&server, &["produce", "t", "--file", "/does/not/exist"]);
-    assert!(status == Some(1) && message.contains("cannot open /does/not/exist"), "{message}");
+    assert!(status == Some(1) && message.contains("cannot read /does/not/exist"), "{message}");
+    let (status, message) = fails(&server, &["produce", "t", "--file", "/"]);
+    assert!(status == Some(1) && message.contains("cannot read /: is a directory"), "{message}");
 }
 
 #[test]
@@ -208,7 +213,7 @@ fn a_topic_deleted_meanwhile_is_told() {
     assert!(message.contains("topic \"t\" does not exist"), "{message}");
     let output = finish(consume, "eagre consume");
     let message = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && message.contains("topic \"t\" does not exist"), "{message}");
+    assert!(output.status.code() == Some(1) && message.contains("was deleted while it was read"), "{message}");
     fs::remove_file(acked).unwrap();
 }
 

@@ -28,6 +28,7 @@ fn free_ports_are_taken_and_told() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path().join("new/bucket").to_str().unwrap());
     assert_ne!(server.grpc, server.http);
+    assert!(server.get("/").unwrap().1.contains("/metrics"));
     assert_eq!(server.get("/healthz").unwrap().0, 200);
     assert_eq!(server.get("/readyz").unwrap().0, 200);
     server.run(&["topic", "create", "t"]);
@@ -69,6 +70,8 @@ fn bad_settings_are_a_usage_error() {
     for arguments in [
         &["dev", "--bucket", "ftp://there"][..],
         &["dev", "--unheard-of"],
+        &["dev", "--bucket", "memory://", "--grpc", "nonsense"],
+        &["topic", "create", "t", "--partitions", "-1"],
         &["topic", "create"],
         &["consume", "t", "--from", "17"],
     ] {
