@@ -19,9 +19,19 @@ mod schedule;
 mod server;
 mod suite;
 
+use std::process::ExitCode;
+
 use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(worker_threads = 2)]
-async fn main() -> anyhow::Result<()> {
-    cli::run(cli::Cli::parse()).await
+async fn main() -> anyhow::Result<ExitCode> {
+    let cli = cli::Cli::parse();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // Dropped at a signal, a run ends the servers that it started and removes its folders.
+    tokio::select! {
+        outcome = cli::run(cli) => outcome.map(|()| ExitCode::SUCCESS),
+        _ = interrupt.recv() => Ok(ExitCode::from(130)),
+        _ = terminate.recv() => Ok(ExitCode::from(143)),
+    }
 }

@@ -13,7 +13,10 @@ use anyhow::Result;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::report::{MIB, latencies};
+use crate::{
+    process::usage,
+    report::{GIB, MIB, latencies},
+};
 
 /// Raw rates.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -24,6 +27,8 @@ pub struct Raw {
     pub fdatasync_4k_p99_ms: f64,
     /// One file after the other of 8 MiB, each written and synced: what a single upload at a time could reach.
     pub synced_write_mib_s: f64,
+    /// What writing those files costs the processor, almost all of it the kernel's copy into the page cache.
+    pub write_cpu_s_per_gib: f64,
     /// One TCP connection over loopback.
     pub loopback_mib_s: f64,
 }
@@ -32,8 +37,12 @@ impl std::fmt::Display for Raw {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "raw: fdatasync 4 KiB p50 {:.2} p99 {:.2} ms, synced 8 MiB writes {:.0} MiB/s, loopback {:.0} MiB/s",
-            self.fdatasync_4k_p50_ms, self.fdatasync_4k_p99_ms, self.synced_write_mib_s, self.loopback_mib_s
+            "raw: fdatasync 4 KiB p50 {:.2} p99 {:.2} ms, synced 8 MiB writes {:.0} MiB/s at {:.2} CPU-s/GiB, loopback {:.0} MiB/s",
+            self.fdatasync_4k_p50_ms,
+            self.fdatasync_4k_p99_ms,
+            self.synced_write_mib_s,
+            self.write_cpu_s_per_gib,
+            self.loopback_mib_s
         )
     }
 }
@@ -42,10 +51,12 @@ impl std::fmt::Display for Raw {
 pub fn measure(folder: &Path, time: Duration) -> Result<Raw> {
     let folder = tempfile::tempdir_in(folder)?;
     let (fdatasync_4k_p50_ms, fdatasync_4k_p99_ms) = fdatasync(folder.path(), time)?;
+    let (synced_write_mib_s, write_cpu_s_per_gib) = synced_writes(folder.path(), time)?;
     Ok(Raw {
         fdatasync_4k_p50_ms,
         fdatasync_4k_p99_ms,
-        synced_write_mib_s: synced_writes(folder.path(), time)?,
+        synced_write_mib_s,
+        write_cpu_s_per_gib,
         loopback_mib_s: loopback(time)?,
     })
 }
@@ -63,10 +74,12 @@ fn fdatasync(folder: &Path, time: Duration) -> Result<(f64, f64)> {
     Ok((seen.value_at_quantile(0.5) as f64 / 1e6, seen.value_at_quantile(0.99) as f64 / 1e6))
 }
 
-fn synced_writes(folder: &Path, time: Duration) -> Result<f64> {
+/// MiB a second, and seconds of CPU time a GiB.
+fn synced_writes(folder: &Path, time: Duration) -> Result<(f64, f64)> {
     const FILE: usize = 8 << 20;
     let chunk = vec![7; FILE];
     let mut files = 0;
+    let cpu_before = usage("self")?.cpu_s;
     let start = Instant::now();
     while start.elapsed() < time && files < 256 {
         let mut file = File::create(folder.join(format!("large-{files}")))?;
@@ -74,7 +87,9 @@ fn synced_writes(folder: &Path, time: Duration) -> Result<f64> {
         file.sync_all()?;
         files += 1;
     }
-    Ok(f64::from(files) * FILE as f64 / MIB / start.elapsed().as_secs_f64())
+    let bytes = f64::from(files) * FILE as f64;
+    let cpu_s = usage("self")?.cpu_s - cpu_before;
+    Ok((bytes / MIB / start.elapsed().as_secs_f64(), cpu_s * GIB / bytes))
 }
 
 fn loopback(time: Duration) -> Result<f64> {

@@ -6,12 +6,13 @@ mod table;
 use std::{
     fs,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 use crate::{
     load::free_bytes,
@@ -103,7 +104,10 @@ impl Suite {
         let free = free_bytes(&self.folder)?;
         let needed = extent.free_bytes;
         ensure!(free >= needed, "{:.0} GiB free, {:.0} needed", free as f64 / GIB, needed as f64 / GIB);
-        let bench = Bench { binary: self.binary()?, folder: self.folder.clone(), extent };
+        let folder = tempfile::Builder::new().prefix("eagre-bench-").tempdir_in(&self.folder);
+        let folder = folder.with_context(|| format!("cannot make a folder in {}", self.folder.display()))?;
+        spread_subfolders(folder.path());
+        let bench = Bench { binary: self.binary()?, folder: folder.path().to_owned(), extent };
         let mut lines = Vec::new();
         for row in Row::value_variants() {
             if !self.only.is_empty() && !self.only.contains(row) {
@@ -154,6 +158,16 @@ impl Bench {
         let bucket = Bucket::new(&self.folder)?;
         let server = Server::start(&self.binary, &bucket.path()).context("on a fresh bucket")?;
         Ok((server, bucket))
+    }
+}
+
+/// On ext4 the files of each folder in it get inodes of another place on the disk, so that searches for free ones among
+/// those that another bucket has just given back are not measured. Other filesystems do not know the wish.
+fn spread_subfolders(folder: &Path) {
+    if let Ok(folder) = fs::File::open(folder)
+        && let Ok(flags) = ioctl_getflags(&folder)
+    {
+        ioctl_setflags(&folder, flags | IFlags::TOPDIR).ok();
     }
 }
 

@@ -57,13 +57,13 @@ impl Bench {
     }
 
     pub(super) async fn paced(&self, name: &str, rate: u64, [p50, p99]: [f64; 2]) -> Result<Vec<Line>> {
-        let (server, _bucket) = self.fresh()?;
         let mut reports = Vec::new();
         for run in 0..self.extent.runs {
+            let (server, _bucket) = self.fresh()?;
             let load = Load { rate: Some(rate), ..self.load("produce", format!("run-{run}")) };
             reports.push(load.run(&server.target()).await?);
+            server.stop()?;
         }
-        server.stop()?;
         let mut lines = vec![
             Line::new(format!("ack p50 at {name}"), "ms", Reach::Most(p50), acks(&reports, |ack| ack.p50_ms)),
             Line::new(format!("ack p99 at {name}"), "ms", Reach::Most(p99), acks(&reports, |ack| ack.p99_ms)),
@@ -76,7 +76,6 @@ impl Bench {
     pub(super) async fn saturate(&self, raw: &Raw) -> Result<Vec<Line>> {
         let mut reports = Vec::new();
         for run in 0..self.extent.runs {
-            // At several hundred MiB/s one bucket for all runs would fill the disk.
             let (server, _bucket) = self.fresh()?;
             reports.push(self.load("saturate", format!("run-{run}")).run(&server.target()).await?);
             server.stop()?;
@@ -194,15 +193,15 @@ impl Bench {
     }
 
     pub(super) async fn streams(&self) -> Result<Vec<Line>> {
-        let (server, _bucket) = self.fresh()?;
         let mut reports = Vec::new();
         for run in 0..self.extent.runs {
+            let (server, _bucket) = self.fresh()?;
             let load = self.load("streams", format!("run-{run}"));
             let rate = Some(2_000 * load.record_bytes as u64);
             let load = Load { streams: 2_000, rate, linger: Duration::ZERO, ..load };
             reports.push(load.run(&server.target()).await?);
+            server.stop()?;
         }
-        server.stop()?;
         let cpu = figures(&reports, |report| report.server.as_ref().map(|server| server.cpu_percent));
         let mut lines = vec![
             Line::new("ack p99 of 2,000 streams", "ms", Reach::Most(100.0), acks(&reports, |ack| ack.p99_ms)),

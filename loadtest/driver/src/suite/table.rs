@@ -68,7 +68,7 @@ impl std::fmt::Display for Line {
 /// A Markdown table of all lines.
 pub fn markdown(lines: &[Line]) -> String {
     let mut table = String::from(
-        "| what | reach | median | all runs | reached | fdatasync 4 KiB p50/p99, synced writes, loopback |\n",
+        "| what | reach | median | all runs | reached | fdatasync 4 KiB p50/p99; synced writes, their CPU; loopback |\n",
     );
     table.push_str("|---|---|---|---|---|---|\n");
     for line in lines {
@@ -81,8 +81,12 @@ pub fn markdown(lines: &[Line]) -> String {
         let runs = line.runs.iter().map(|run| number(*run)).collect::<Vec<_>>().join(", ");
         let raw = line.raw.map_or_else(String::new, |raw| {
             format!(
-                "{:.2}/{:.2} ms, {:.0}, {:.0} MiB/s",
-                raw.fdatasync_4k_p50_ms, raw.fdatasync_4k_p99_ms, raw.synced_write_mib_s, raw.loopback_mib_s
+                "{:.2}/{:.2} ms; {:.0} MiB/s, {:.2} CPU-s/GiB; {:.0} MiB/s",
+                raw.fdatasync_4k_p50_ms,
+                raw.fdatasync_4k_p99_ms,
+                raw.synced_write_mib_s,
+                raw.write_cpu_s_per_gib,
+                raw.loopback_mib_s
             )
         });
         // Writing into a String cannot fail.
