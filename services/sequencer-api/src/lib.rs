@@ -22,6 +22,7 @@ pub use commit::{
 pub use error::{CreateTopicError, SequencerError, TopicError};
 pub use index::{Joined, PartitionBounds, Tail, TailUpdate, TailUpdates};
 pub use ping::{Peers, PingAnswer, Pinged};
+pub use wire::parsers;
 
 use async_trait::async_trait;
 use eagre_model::{ProducerId, Run, TopicPartition, TopicRecord};

@@ -3,6 +3,7 @@
 
 mod commit;
 mod index;
+pub mod parsers;
 mod status;
 mod topic;
 
