@@ -96,6 +96,7 @@ impl Nemesis {
     pub fn heal(&mut self, sim: &mut Sim<'_>) {
         self.plan.clear();
         self.world.points.disarm();
+        self.world.forget_stops();
         for (_, ending) in std::mem::take(&mut self.ends) {
             self.end(sim, &ending);
         }
@@ -135,6 +136,8 @@ impl Nemesis {
                 world.bucket.hold_data_writes(true);
                 self.ends.push((now + lasting, Ending::ReleaseDataWrites));
             }
+            // One that is down has nothing to stop.
+            Disturbance::Stop { node } if self.down.contains_key(&node) => {}
             Disturbance::Stop { node } => world.stop(&self.nodes[node]),
             Disturbance::WallClock { node, skew_ms } => self.clocks[node].skew_wall_ms(skew_ms),
         }

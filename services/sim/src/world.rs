@@ -115,6 +115,11 @@ impl World {
         self.stopping.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned());
     }
 
+    /// Whoever was asked to stop and has not seen it goes on.
+    pub fn forget_stops(&self) {
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Returns when a node is asked to stop.
     pub async fn until_stopped(&self, host: &str) {
         while !self.stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(host) {

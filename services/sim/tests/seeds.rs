@@ -92,7 +92,7 @@ fn no_seed_shows_a_violation() {
 }
 
 /// Parts of trace lines.
-const HAPPENINGS: [&str; 12] = [
+const HAPPENINGS: [&str; 16] = [
     "-> AnswerLost",
     "-> Late",
     "late change of",
@@ -105,4 +105,8 @@ const HAPPENINGS: [&str; 12] = [
     "Delay(",
     "node-b     holds the shard",
     "Swallow",
+    "node-b     stopped",
+    "stopped, and has answered all",
+    "a whole life with 4 records",
+    "asked for times",
 ];

@@ -1,14 +1,12 @@
-//! Makes a topic, writes to it, deletes it and makes it again under the same name.
+//! Makes a topic, writes to it, deletes it and makes it again under the same name, and holds every answer against what was
+//! answered before: nobody else touches its topics.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use eagre_env::{Randomness, SeededRandomness};
 use eagre_proto::v1::{
-    CreateTopicRequest, DeleteTopicRequest, DescribeTopicRequest, ErrorReason, ProduceRequest, Record, RecordList,
-    produce_request::Payload,
+    CreateTopicRequest, DeleteTopicRequest, DescribeTopicRequest, DescribeTopicResponse, ErrorReason, ProduceRequest,
+    Record, RecordList, produce_request::Payload,
 };
 use tokio::time::{sleep, timeout};
 use tonic::{Response, Status};
@@ -19,15 +17,20 @@ use super::{
 };
 use crate::world::Phase;
 
-const NAME: &str = "churn";
 const PATIENCE: Duration = Duration::from_secs(4);
+/// A gateway that remembers an earlier topic of the name forgets it when it is told; then it looks the name up.
+const ATTEMPTS: usize = 2;
 
 /// Churns until the quiet phase.
 pub(crate) async fn run(role: Role) {
     let random = role.world.random("churner", u64::from(role.process.0));
-    let churner = Churner { gateways: reach_all(&role), role, random, unsure: AtomicBool::new(false) };
+    let mut churner = Churner { gateways: reach_all(&role), role, random, names: 0 };
     while churner.role.world.phase() == Phase::Chaos {
-        churner.one_life().await;
+        match churner.one_life().await {
+            Ok(records) => churner.note(&format!("a whole life with {records} records")),
+            // Whatever was under way may take effect at any later time, but only on that name.
+            Err(Unsure) => churner.names += 1,
+        }
         sleep(Duration::from_millis(20 + churner.random.below(300))).await;
     }
 }
@@ -36,117 +39,151 @@ struct Churner {
     role: Role,
     gateways: Vec<Reached>,
     random: SeededRandomness,
-    /// A call was left without an answer: it may take effect at any later time, so nothing is certain any more.
-    unsure: AtomicBool,
+    names: u32,
 }
 
+/// There was no answer, or one that decides nothing.
+struct Unsure;
+
+/// A decided answer: a success, or the reason of a definite refusal.
+type Decided<T> = Result<T, ErrorReason>;
+
 impl Churner {
-    /// From nothing to nothing, as far as the service is there to do it.
-    async fn one_life(&self) {
-        let Some(id) = self.create().await else { return };
-        let mut appended = 0;
+    /// From nothing to nothing; how many records were appended between.
+    async fn one_life(&self) -> Result<i64, Unsure> {
+        // Away: nothing was done, as definitely.
+        let Some(()) = self.create().await? else { return Err(Unsure) };
+        if let Some(described) = self.describe().await? {
+            let is_empty = described.bounds.iter().all(|bounds| bounds.high_watermark == 0);
+            self.expect(is_empty, "a topic that was just made holds records");
+        }
+        let mut records = 0;
         for _ in 0..self.random.below(5) {
-            match self.append().await {
-                Some(offset) if offset < appended => {
-                    return self.complain(&format!("an append was acked at {offset}, behind {appended} others"));
+            match self.append().await? {
+                Ok(offset) => {
+                    self.expect(offset == records, &format!("record {records} was acked at offset {offset}"));
+                    records += 1;
                 }
-                Some(offset) => appended = offset + 1,
-                None => break,
+                Err(ErrorReason::Unavailable) => {}
+                Err(reason) => self.expect(false, &format!("an append to a topic that exists was refused: {reason:?}")),
             }
         }
-        if !self.delete().await {
-            return;
+        while !self.delete().await? {
+            sleep(Duration::from_millis(100)).await;
         }
-        // Gone is gone, until somebody makes it again, and nobody else does.
-        if let Some(Ok(_)) = self.call(describe).await {
-            self.complain(&format!("topic {id} is described after it was deleted"));
+        // Gone is gone.
+        if let Some(described) = self.call(|gateway| self.describe_at(gateway)).await?.ok() {
+            self.expect(false, &format!("described after it was deleted: {described:?}"));
         }
-        if self.append().await.is_some() {
-            self.complain(&format!("a record was appended to topic {id} after it was deleted"));
-        }
+        let appended = self.append().await?;
+        self.expect(appended.is_err(), &format!("appended after the topic was deleted: {appended:?}"));
+        Ok(records)
     }
 
-    /// Makes the topic; its id. A topic that is there is from an attempt whose outcome we were not told.
-    async fn create(&self) -> Option<String> {
-        let request = || CreateTopicRequest { name: NAME.to_owned(), partitions: Some(2) };
-        let created = self.call(|gateway| async move { gateway.topics().create_topic(request()).await }).await?;
-        match created {
-            Ok(answer) => {
-                let bounds = self.call(describe).await;
-                if let Some(Ok(described)) = bounds {
-                    let described = described.into_inner();
-                    let is_empty = described.bounds.iter().all(|bounds| bounds.high_watermark == 0);
-                    if !is_empty {
-                        self.complain("a topic that was just made holds records");
-                    }
-                }
-                answer.into_inner().topic.map(|topic| topic.id)
-            }
-            Err(status) if reason(&status) == Some(ErrorReason::TopicExists) => {
-                self.delete().await;
-                None
-            }
-            Err(_) => None,
-        }
-    }
-
-    async fn append(&self) -> Option<i64> {
-        let record = Record { value: Some("churn".into()), ..Record::default() };
-        let request = || ProduceRequest {
-            topic: NAME.to_owned(),
-            partition: Some(1),
-            payload: Some(Payload::Records(RecordList { records: vec![record.clone()] })),
-            producer: None,
-        };
-        let answer = self.call(|gateway| {
+    /// Makes the topic, which does not exist; `None`: definitely not done.
+    async fn create(&self) -> Result<Option<()>, Unsure> {
+        let request = || CreateTopicRequest { name: self.name(), partitions: Some(2) };
+        let make = |gateway: Reached| {
             let request = request();
-            async move { gateway.produce().produce(request).await }
-        });
-        Some(answer.await?.ok()?.into_inner().base_offset)
-    }
-
-    /// Whether the topic is certainly gone.
-    async fn delete(&self) -> bool {
-        let request = || DeleteTopicRequest { name: NAME.to_owned() };
-        match self.call(|gateway| async move { gateway.topics().delete_topic(request()).await }).await {
-            Some(Ok(_)) => true,
-            Some(Err(status)) => reason(&status) == Some(ErrorReason::UnknownTopic),
-            None => false,
+            async move { gateway.topics().create_topic(request).await }
+        };
+        match self.call(make).await? {
+            Ok(_) => Ok(Some(())),
+            Err(ErrorReason::Unavailable) => Ok(None),
+            Err(reason) => {
+                self.expect(false, &format!("a topic that does not exist was not made: {reason:?}"));
+                Ok(None)
+            }
         }
     }
 
-    /// One call over any gateway; `None`: no answer of the service, or one that decides nothing.
-    async fn call<T, F>(&self, make: impl Fn(Reached) -> F) -> Option<Result<Response<T>, Status>>
+    /// Describes the topic, which exists; `None`: the service is away.
+    async fn describe(&self) -> Result<Option<DescribeTopicResponse>, Unsure> {
+        match self.call(|gateway| self.describe_at(gateway)).await? {
+            Ok(described) => Ok(Some(described)),
+            Err(ErrorReason::Unavailable) => Ok(None),
+            Err(reason) => {
+                self.expect(false, &format!("a topic that exists was not described: {reason:?}"));
+                Ok(None)
+            }
+        }
+    }
+
+    async fn describe_at(&self, gateway: Reached) -> Result<Response<DescribeTopicResponse>, Status> {
+        gateway.topics().describe_topic(DescribeTopicRequest { name: self.name() }).await
+    }
+
+    async fn append(&self) -> Result<Decided<i64>, Unsure> {
+        let gateway = self.any_gateway();
+        let mut decided = Err(ErrorReason::UnknownTopic);
+        for _ in 0..ATTEMPTS {
+            let record = Record { value: Some("churn".into()), ..Record::default() };
+            let request = ProduceRequest {
+                topic: self.name(),
+                partition: Some(1),
+                payload: Some(Payload::Records(RecordList { records: vec![record] })),
+                producer: None,
+            };
+            let answer = timeout(PATIENCE, gateway.produce().produce(request)).await;
+            decided = self.decide(answer.ok())?.map(|answer| answer.base_offset);
+            if decided != Err(ErrorReason::UnknownTopic) {
+                break;
+            }
+        }
+        Ok(decided)
+    }
+
+    /// Deletes the topic, which exists; whether it is gone.
+    async fn delete(&self) -> Result<bool, Unsure> {
+        let request = || DeleteTopicRequest { name: self.name() };
+        let delete = |gateway: Reached| {
+            let request = request();
+            async move { gateway.topics().delete_topic(request).await }
+        };
+        match self.call(delete).await? {
+            Ok(_) => Ok(true),
+            Err(ErrorReason::Unavailable) => Ok(false),
+            Err(reason) => {
+                self.expect(false, &format!("a topic that exists was not deleted: {reason:?}"));
+                Err(Unsure)
+            }
+        }
+    }
+
+    /// One call over any gateway.
+    async fn call<T, F>(&self, make: impl Fn(Reached) -> F) -> Result<Decided<T>, Unsure>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let gateway =
-            self.gateways[usize::try_from(self.random.below(self.gateways.len() as u64)).unwrap_or(0)].clone();
-        let answer = timeout(PATIENCE, make(gateway)).await;
-        let decided = match answer {
-            Ok(Ok(answer)) => Some(Ok(answer)),
-            Ok(Err(status)) => {
-                let what = format_args!("churn: {:?} {}", status.code(), status.message());
-                self.role.world.trace.note(&self.role.host, what);
-                let reason = reason(&status);
-                if reason == Some(ErrorReason::Unavailable) {
-                    return None;
-                }
-                reason.is_some_and(is_definite).then_some(Err(status))
-            }
-            Err(_) => None,
-        };
-        self.unsure.fetch_or(decided.is_none(), Ordering::Relaxed);
-        decided
+        let answer = timeout(PATIENCE, make(self.any_gateway())).await;
+        self.decide(answer.ok())
     }
 
-    fn complain(&self, what: &str) {
-        if !self.unsure.load(Ordering::Relaxed) {
-            self.role.world.complain(what.to_owned());
+    fn decide<T>(&self, answer: Option<Result<Response<T>, Status>>) -> Result<Decided<T>, Unsure> {
+        match answer.ok_or(Unsure)? {
+            Ok(answer) => Ok(Ok(answer.into_inner())),
+            Err(status) => {
+                self.note(&format!("{:?} {}", status.code(), status.message()));
+                reason(&status).filter(|reason| is_definite(*reason)).map(Err).ok_or(Unsure)
+            }
         }
     }
-}
 
-async fn describe(gateway: Reached) -> Result<Response<eagre_proto::v1::DescribeTopicResponse>, Status> {
-    gateway.topics().describe_topic(DescribeTopicRequest { name: NAME.to_owned() }).await
+    fn any_gateway(&self) -> Reached {
+        self.gateways[usize::try_from(self.random.below(self.gateways.len() as u64)).unwrap_or(0)].clone()
+    }
+
+    fn name(&self) -> String {
+        format!("churn-{}", self.names)
+    }
+
+    fn note(&self, what: &str) {
+        self.role.world.trace.note(&self.role.host, format_args!("{}: {what}", self.name()));
+    }
+
+    fn expect(&self, holds: bool, otherwise: &str) {
+        if !holds {
+            self.role.world.complain(format!("{}: {otherwise}", self.name()));
+        }
+    }
 }
