@@ -15,7 +15,10 @@ pub enum TopicError {
     /// The name is taken.
     #[error("topic {0:?} exists already")]
     Exists(String),
-    /// The name or the partition count is not allowed; says which rule was broken.
+    /// The name is not allowed; says which rule was broken.
+    #[error("{0}")]
+    InvalidName(String),
+    /// What was asked for is not allowed, as the partition count; says which rule was broken.
     #[error("{0}")]
     Invalid(String),
     /// The service could not be reached or is not ready. Nothing was changed; try again later.
@@ -94,6 +97,9 @@ pub enum ReadError {
     /// Stored or transmitted bytes are damaged.
     #[error("{0}")]
     Corrupt(String),
+    /// The topic's name is not allowed; says which rule was broken.
+    #[error("{0}")]
+    InvalidName(String),
     /// The request is not valid; says why.
     #[error("{0}")]
     Invalid(String),
@@ -182,9 +188,8 @@ impl CallFailure {
             FailureKind::Answered(reason) => match reason {
                 ErrorReason::UnknownTopic | ErrorReason::UnknownPartition => TopicError::UnknownTopic(topic.to_owned()),
                 ErrorReason::TopicExists => TopicError::Exists(topic.to_owned()),
-                ErrorReason::InvalidArgument | ErrorReason::InvalidTopicName | ErrorReason::TooLarge => {
-                    TopicError::Invalid(self.message)
-                }
+                ErrorReason::InvalidTopicName => TopicError::InvalidName(self.message),
+                ErrorReason::InvalidArgument | ErrorReason::TooLarge => TopicError::Invalid(self.message),
                 ErrorReason::Unavailable => TopicError::Unavailable(self.message),
                 ErrorReason::OutcomeUnknown => TopicError::OutcomeUnknown(self.message),
                 ErrorReason::Unspecified
@@ -217,9 +222,8 @@ impl CallFailure {
                     None => ReadError::Protocol(self.message),
                 },
                 ErrorReason::StoredDataCorrupt => ReadError::Corrupt(self.message),
-                ErrorReason::InvalidArgument | ErrorReason::InvalidTopicName | ErrorReason::TooLarge => {
-                    ReadError::Invalid(self.message)
-                }
+                ErrorReason::InvalidTopicName => ReadError::InvalidName(self.message),
+                ErrorReason::InvalidArgument | ErrorReason::TooLarge => ReadError::Invalid(self.message),
                 ErrorReason::Unavailable | ErrorReason::OutcomeUnknown => ReadError::Unavailable(self.message),
                 ErrorReason::Unspecified
                 | ErrorReason::InvalidBatch

@@ -73,7 +73,8 @@ impl From<TopicError> for Failure {
             TopicError::Exists(topic) => {
                 Self::new(what).hint(format!("see `eagre topic describe {topic}`, or choose another name"))
             }
-            TopicError::Invalid(_) => Self::usage(what),
+            TopicError::InvalidName(_) => Self::usage(what),
+            TopicError::Invalid(_) => Self::new(what),
             TopicError::Unavailable(_) => Self::unreachable(what),
             TopicError::OutcomeUnknown(_) => {
                 Self::new(what).hint("it may have been done; see `eagre topic list` before trying again")
@@ -96,7 +97,8 @@ impl From<ReadError> for Failure {
                 Self::new(what).hint("--from beginning reads from the first record that there is")
             }
             ReadError::Corrupt(_) => Self::new(what).hint("see the service's log"),
-            ReadError::Invalid(_) => Self::usage(what),
+            ReadError::InvalidName(_) => Self::usage(what),
+            ReadError::Invalid(_) => Self::new(what),
             ReadError::Unavailable(_) => Self::unreachable(what),
             ReadError::Protocol(_) => Self::foreign(what),
         }

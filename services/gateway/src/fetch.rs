@@ -9,5 +9,6 @@ mod position;
 mod stream;
 pub(crate) mod tails;
 
+pub(crate) use message::MessageSizes;
 pub(crate) use position::{Resolved, resolve};
 pub(crate) use stream::fetch_stream;

@@ -20,6 +20,7 @@ use eagre_log::RunReader;
 use eagre_model::{TopicPartition, TopicRecord};
 use eagre_objects::Bucket;
 use eagre_sequencer_api::{Sequencer, SequencerError};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::service::Routes;
 
@@ -27,7 +28,7 @@ pub use settings::{GatewaySettings, InvalidSettings};
 
 use admission::ByteBudget;
 use directory::TopicDirectory;
-use fetch::{ahead::ReadAhead, bounds::Bounds, tails::Tails};
+use fetch::{MessageSizes, ahead::ReadAhead, bounds::Bounds, tails::Tails};
 use limits::Streams;
 use produce::{Pipeline, Uploader, edge};
 use refusal::{Refusal, check_topic_name};
@@ -35,7 +36,7 @@ use refusal::{Refusal, check_topic_name};
 /// A running gateway. It stops when it is dropped; [`Gateway::drain`] lets it end well.
 pub struct Gateway {
     shared: Arc<Shared>,
-    _subscription: AbortOnDropHandle<()>,
+    subscription: AbortOnDropHandle<()>,
 }
 
 /// What the services share.
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     tails: Arc<Tails>,
     bounds: Arc<Bounds>,
     ahead: Arc<ReadAhead>,
+    /// Bytes of messages over the usual size that were made and not taken.
+    large_messages: Arc<Semaphore>,
     /// Set when the gateway goes away.
     draining: CancellationToken,
 }
@@ -73,14 +76,16 @@ impl Gateway {
         let directory = Arc::new(TopicDirectory::new(sequencer.clone(), settings.topics_cached_max));
         let tails = Arc::new(Tails::new(settings.recent_runs_max));
         let uploader = Uploader { env: env.clone(), bucket, reader: reader.clone(), settings: settings.clone() };
-        let pipeline = Pipeline::start(uploader, sequencer.clone(), directory.clone());
+        let draining = CancellationToken::new();
+        let pipeline = Pipeline::start(uploader, sequencer.clone(), directory.clone(), draining.clone());
         let follow = tails.clone().follow(env.clone(), sequencer.clone(), directory.clone());
         let shared = Shared {
             budget: ByteBudget::new(settings.produce_bytes_max),
             streams: Streams::new(settings.streams_max),
             bounds: Arc::new(Bounds::new(sequencer.clone(), tails.clone())),
             ahead: ReadAhead::new(reader, settings.read_ahead_bytes_max),
-            draining: CancellationToken::new(),
+            large_messages: Arc::new(Semaphore::new(settings.large_messages_bytes_max)),
+            draining,
             env,
             settings,
             sequencer,
@@ -88,8 +93,8 @@ impl Gateway {
             pipeline,
             tails,
         };
-        let _subscription = AbortOnDropHandle::new(tokio::spawn(follow));
-        Ok(Self { shared: Arc::new(shared), _subscription })
+        let subscription = AbortOnDropHandle::new(tokio::spawn(follow));
+        Ok(Self { shared: Arc::new(shared), subscription })
     }
 
     /// The public gRPC services.
@@ -113,7 +118,8 @@ impl Gateway {
     /// Whether it can serve at this moment.
     pub fn is_ready(&self) -> bool {
         let joined = self.shared.pipeline.joined().borrow().is_some();
-        joined && *self.shared.tails.subscribed().borrow() && self.shared.check_open().is_ok()
+        let follows = *self.shared.tails.subscribed().borrow() && !self.subscription.is_finished();
+        joined && follows && self.shared.check_open().is_ok()
     }
 
     /// Ends well: takes no new requests, ends every stream, and answers what it has taken. Returns whether all of it was
@@ -134,10 +140,9 @@ impl Shared {
     /// Refuses what comes in once the gateway is going away, or has lost its way into the log to a bug.
     fn check_open(&self) -> Result<(), Refusal> {
         if self.draining.is_cancelled() {
-            return Err(Refusal::Unavailable("this gateway is going away; connect to another one".into()));
-        }
-        if !self.pipeline.is_running() {
-            return Err(Refusal::Unavailable("this gateway has failed; connect to another one".into()));
+            return Err(Refusal::Unavailable(
+                "this gateway is going away or has failed; connect to another one".into(),
+            ));
         }
         Ok(())
     }
@@ -156,14 +161,30 @@ impl Shared {
         Ok((topic, partition))
     }
 
-    /// Bytes of one fetch message: a message is what a client that takes none pins, so the more streams, the smaller.
-    fn fetch_message_bytes(&self) -> usize {
+    /// Requests of one produce stream whose answers are not taken: the more streams, the fewer, because a client that takes
+    /// no answers pins them.
+    fn requests_per_stream(&self) -> usize {
+        let share = self.settings.requests_max / self.streams.count().max(1);
+        self.settings.requests_per_stream_max.min(share.max(REQUESTS_PER_STREAM_MIN))
+    }
+
+    /// Sizes of fetch messages: a message is what a client that takes none pins, so the more streams, the smaller.
+    fn fetch_message_sizes(&self) -> MessageSizes {
         let share = self.settings.read_ahead_bytes_max / self.streams.count().max(1);
-        self.settings.fetch_message_bytes.min(share).max(FETCH_MESSAGE_BYTES_MIN)
+        let bytes = self.settings.fetch_message_bytes;
+        MessageSizes {
+            bytes: bytes.min(share).max(FETCH_MESSAGE_BYTES_MIN),
+            decompressed_bytes: (bytes * DECOMPRESSED_FACTOR).min(share).max(FETCH_MESSAGE_BYTES_MIN),
+        }
     }
 }
 
+/// As many as a producer may have unanswered in one partition.
+const REQUESTS_PER_STREAM_MIN: usize = 16;
+
 const FETCH_MESSAGE_BYTES_MIN: usize = 16 << 10;
+/// Messages of records out of compressed batches are so many times larger.
+const DECOMPRESSED_FACTOR: usize = 8;
 
 /// A sequencer that starts or changes hands is away for a moment; only more than that is worth a warning.
 fn note_retry(pause: Duration, error: &SequencerError, what: &str) {

@@ -26,7 +26,11 @@ pub(crate) fn describe() {
     describe_counter!(RECORDS_IN, "Records of produce requests that were well-formed");
     describe_counter!(BYTES_IN, Unit::Bytes, "Bytes of record batches of produce requests that were well-formed");
     describe_counter!(RECORDS_OUT, "Records given to fetch streams");
-    describe_counter!(BYTES_OUT, Unit::Bytes, "Bytes of records and record batches given to fetch streams");
+    describe_counter!(
+        BYTES_OUT,
+        Unit::Bytes,
+        "About how many bytes of records and record batches were given to fetch streams"
+    );
     describe_counter!(ACKS, "Produce requests acknowledged");
     describe_counter!(REFUSALS, "Requests refused or of unknown outcome, by reason");
     describe_gauge!(IN_FLIGHT_BYTES, Unit::Bytes, "Bytes of produce requests that are not answered");

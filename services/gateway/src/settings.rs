@@ -13,17 +13,19 @@ pub struct GatewaySettings {
     /// How many bytes of produce requests may be in the gateway at a time, unread answers excluded. Clients wait beyond.
     /// Beginnings of requests may take a sixteenth of it more.
     pub produce_bytes_max: usize,
-    /// Unanswered requests of one produce stream. The client waits beyond.
+    /// Unanswered requests of one produce stream while there are few streams. The client waits beyond.
     pub requests_per_stream_max: usize,
+    /// Unanswered requests of all produce streams together, but 16 for each in any case.
+    pub requests_max: usize,
     /// Open produce and fetch streams of all clients. Refused beyond.
     pub streams_max: usize,
     /// An object is cut when it holds so many bytes.
     pub object_bytes_max: usize,
     /// An object is cut when it holds so many partitions.
     pub object_partitions_max: usize,
-    /// Two cuts by age are at least so far apart: an object costs a file or a request, whatever it holds.
+    /// Two cuts by age are at least so far apart, to within a millisecond: an object costs a file or a request, whatever it holds.
     pub cut_interval_min: Duration,
-    /// So far apart they are when objects are large, 1 MiB and more.
+    /// So far apart they are when objects are large, 3 MiB and more.
     pub cut_interval_max: Duration,
     /// Uploads in flight.
     pub uploads_max: usize,
@@ -43,6 +45,8 @@ pub struct GatewaySettings {
     pub read_ahead_per_stream_bytes_max: usize,
     /// The bytes of one message of a fetch stream while there are few streams; less when there are many.
     pub fetch_message_bytes: usize,
+    /// Bytes of fetch messages over that size, each of one large batch, which clients have not taken.
+    pub large_messages_bytes_max: usize,
     /// Partitions of one fetch or list-offsets request.
     pub fetch_partitions_max: usize,
     /// Topics whose records are remembered.
@@ -56,8 +60,8 @@ impl GatewaySettings {
     pub fn for_bucket(kind: BucketKind) -> Self {
         let (cut_interval_min, cut_interval_max) = match kind {
             // Files and inodes are a cost, and so are their syncs.
-            BucketKind::Folder => (Duration::from_millis(8), Duration::from_millis(16)),
-            BucketKind::Memory => (Duration::from_millis(2), Duration::from_millis(4)),
+            BucketKind::Folder => (Duration::from_millis(8), Duration::from_millis(32)),
+            BucketKind::Memory => (Duration::from_millis(2), Duration::from_millis(8)),
             // A PUT is billed, and at some tens of MiB/s objects are full before.
             BucketKind::Remote => (Duration::from_millis(100), Duration::from_millis(100)),
         };
@@ -67,8 +71,9 @@ impl GatewaySettings {
                 max_record_bytes: 1 << 20,
                 max_decompressed_bytes: 32 << 20,
             },
-            produce_bytes_max: 96 << 20,
+            produce_bytes_max: 80 << 20,
             requests_per_stream_max: 4_096,
+            requests_max: 256 << 10,
             streams_max: 16_384,
             object_bytes_max: 8 << 20,
             object_partitions_max: 10_000,
@@ -82,6 +87,7 @@ impl GatewaySettings {
             read_ahead_bytes_max: 64 << 20,
             read_ahead_per_stream_bytes_max: 16 << 20,
             fetch_message_bytes: 512 << 10,
+            large_messages_bytes_max: 32 << 20,
             fetch_partitions_max: 10_000,
             topics_cached_max: 10_000,
             recent_runs_max: 65_536,
@@ -113,6 +119,10 @@ impl GatewaySettings {
                 "one stream may read ahead more than all",
             ),
             (self.read_ahead_bytes_max <= u32::MAX as usize, "the read-ahead budget is over 4 GiB"),
+            (
+                self.large_messages_bytes_max >= self.batch_limits.max_batch_bytes,
+                "the largest batch does not fit among large messages",
+            ),
             (self.fetch_message_bytes > 0, "a fetch message needs a byte"),
         ];
         match checks.iter().find(|(holds, _)| !holds) {

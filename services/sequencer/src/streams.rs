@@ -17,7 +17,7 @@ const STREAM_WAITING_MAX: usize = 64;
 /// More gateways than this are refused.
 const STREAMS_MAX: usize = 4_096;
 /// Memory of all requests that are queued, judged or being flushed. When the bucket hangs, no more than this piles up.
-const QUEUED_BYTES_MAX: usize = 32 << 20;
+const QUEUED_BYTES_MAX: usize = 16 << 20;
 
 /// The open commit streams of a term.
 pub struct Streams {

@@ -20,7 +20,7 @@ const BLOCK_CACHE_BYTES: usize = 24 * MIB;
 /// Rows in memory become a sorted table at this size.
 const TABLE_BYTES: usize = 8 * MIB;
 /// Writers wait above this.
-const UNFLUSHED_BYTES_MAX: usize = 64 * MIB;
+const UNFLUSHED_BYTES_MAX: usize = 32 * MIB;
 /// Tables that wait for compaction. Commits stall above it, so it is far above what piles up between two polls.
 const UNCOMPACTED_TABLES_MAX: usize = 64;
 /// While there are flushes, everything that polls does so this often; see [`StoreClock`] for idle times.

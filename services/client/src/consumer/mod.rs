@@ -276,6 +276,7 @@ impl Assigned {
 fn read_error(error: TopicError) -> ReadError {
     match error {
         TopicError::UnknownTopic(topic) => ReadError::UnknownTopic(topic),
+        TopicError::InvalidName(message) => ReadError::InvalidName(message),
         TopicError::Invalid(message) => ReadError::Invalid(message),
         TopicError::Unavailable(message) | TopicError::OutcomeUnknown(message) => ReadError::Unavailable(message),
         TopicError::Exists(topic) => ReadError::Protocol(format!("topic {topic:?} exists already")),

@@ -72,8 +72,8 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
     let ended = tokio::select! {
         ended = settled => ended,
         signal = signals.next() => {
-            let waiting = line - outcomes.borrow().acked - skipped.count;
-            say(&format!("interrupted again: {waiting} records were sent and not acknowledged; they may be appended yet"));
+            let left = line - outcomes.borrow().acked - skipped.count;
+            say(&format!("interrupted again: {left} records are not acknowledged; some may have been sent"));
             return Ok(signal.status());
         }
     };
@@ -168,7 +168,10 @@ impl Intake {
             Ok(mut record) => {
                 record.partition = self.partition;
                 let sent = self.topic.enqueue(record, number).await;
-                sent.map_err(|error| (error.to_string(), "a record holds up to 1 MiB"))
+                sent.map_err(|error| match error {
+                    SendError::TooLarge(why) => (why, "a record holds up to 1 MiB"),
+                    error => (error.to_string(), "see `eagre topic describe`"),
+                })
             }
             Err(why) => Err((why, "mend the line, or choose another --key-field or --key-separator")),
         };

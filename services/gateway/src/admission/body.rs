@@ -21,7 +21,7 @@ use crate::refusal::Refusal;
 /// One byte of flags, four of length, big-endian.
 const PREFIX_BYTES: usize = 5;
 /// What a request costs beside its bytes: so that empty ones are not free.
-const OVERHEAD_BYTES: usize = 256;
+const OVERHEAD_BYTES: usize = 768;
 /// So much of a message must be here, or all of it, before the whole of it is charged.
 const BEGUN_BYTES: usize = 32 << 10;
 /// A message may be awaited so long in any case, and longer by what has come of it at the slowest rate.

@@ -11,11 +11,17 @@ use eagre_model::Run;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
+/// As a part of what may be held: reads under way may take as much beside it.
+const READING_SHARE: usize = 2;
+
 /// Reads runs for all fetch streams.
 pub(crate) struct ReadAhead {
     reader: RunReader,
-    /// Bytes of reads under way. They go on by themselves, so a slow client holds none of these.
+    /// Bytes of reads under way. A read is a task of its own and never a part of a client's stream, which is not polled
+    /// while the client takes nothing: so a slow client holds none of these.
     reading: Semaphore,
+    reading_bytes: u32,
+    /// Bytes that were read and wait to be taken.
     bytes_max: usize,
     held: Mutex<Held>,
 }
@@ -57,20 +63,31 @@ pub(crate) struct AheadRun {
     pub run: Run,
     ahead: Arc<ReadAhead>,
     slot: Arc<Slot>,
-    _read: AbortOnDropHandle<()>,
+    read: AbortOnDropHandle<()>,
 }
 
 impl ReadAhead {
     pub fn new(reader: RunReader, bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { reader, reading: Semaphore::new(bytes_max), bytes_max, held: Mutex::default() })
+        let reading_bytes = (bytes_max / READING_SHARE).min(Semaphore::MAX_PERMITS).max(1);
+        Arc::new(Self {
+            reader,
+            reading: Semaphore::new(reading_bytes),
+            reading_bytes: u32::try_from(reading_bytes).unwrap_or(u32::MAX),
+            bytes_max,
+            held: Mutex::default(),
+        })
     }
 
     /// Begins to read.
     pub fn start(self: &Arc<Self>, run: Run) -> AheadRun {
         let slot = Arc::new(Slot { state: Mutex::default(), changed: Notify::new() });
-        let (ahead, filled) = (self.clone(), slot.clone());
-        let read = tokio::spawn(async move { ahead.fill(&run, &filled).await });
-        AheadRun { run, ahead: self.clone(), slot, _read: AbortOnDropHandle::new(read) }
+        let read = self.spawn_fill(run, &slot);
+        AheadRun { run, ahead: self.clone(), slot, read }
+    }
+
+    fn spawn_fill(self: &Arc<Self>, run: Run, slot: &Arc<Slot>) -> AbortOnDropHandle<()> {
+        let (ahead, slot) = (self.clone(), slot.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move { ahead.fill(&run, &slot).await }))
     }
 
     /// Bytes that are held for clients.
@@ -79,9 +96,8 @@ impl ReadAhead {
     }
 
     async fn read(&self, run: &Run) -> Result<Bytes, ReadError> {
-        let most = u32::try_from(self.bytes_max).unwrap_or(u32::MAX);
-        let _reading =
-            self.reading.acquire_many(run.length_bytes.min(most)).await.expect("the semaphore is never closed");
+        let charge = run.length_bytes.min(self.reading_bytes);
+        let _reading = self.reading.acquire_many(charge).await.expect("the semaphore is never closed");
         self.reader.read(run).await
     }
 
@@ -128,15 +144,14 @@ impl ReadAhead {
 
 impl AheadRun {
     /// The bytes of the run, read again if they had to go.
-    pub async fn bytes(&self) -> Result<Bytes, ReadError> {
+    pub async fn bytes(&mut self) -> Result<Bytes, ReadError> {
         loop {
             match self.look() {
                 Look::Bytes(bytes) => return Ok(bytes),
                 Look::Failed(error) => return Err(error),
                 Look::Dropped => {
-                    let bytes = self.ahead.read(&self.run).await?;
-                    self.ahead.put(&self.slot, Content::Ready(bytes.clone()));
-                    return Ok(bytes);
+                    self.slot.state().content = Content::Reading;
+                    self.read = self.ahead.spawn_fill(self.run, &self.slot);
                 }
                 Look::Reading => self.slot.changed.notified().await,
             }
@@ -208,20 +223,28 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use eagre_cache::{CacheSettings, PageCaches};
     use eagre_env::Env;
     use eagre_log::ReaderSettings;
     use eagre_model::{ObjectId, UploadEpoch, batch::crc32c};
-    use eagre_objects::{Bucket, BucketUrl};
+    use eagre_objects::{Bucket, BucketKind};
+    use object_store::{
+        memory::InMemory,
+        throttle::{ThrottleConfig, ThrottledStore},
+    };
 
     use super::*;
 
     const RUN_BYTES: usize = 1_000;
 
-    /// Objects of one run each, and a budget of so many of them.
+    /// Objects of one run each, and a budget of so many of them. Every read takes a moment.
     async fn ahead(objects: u64, held_max: usize) -> (Arc<ReadAhead>, Vec<Run>) {
         let env = Env::system();
-        let bucket = Bucket::open(&env, &BucketUrl::Memory).await.unwrap();
+        let slow = ThrottleConfig { wait_get_per_call: Duration::from_millis(1), ..ThrottleConfig::default() };
+        let store = Arc::new(ThrottledStore::new(InMemory::new(), slow));
+        let bucket = Bucket::from_store(&env, store, BucketKind::Memory).await.unwrap();
         let mut runs = Vec::new();
         for number in 0..objects {
             let object = ObjectId { epoch: UploadEpoch(0), incarnation: 1, number };
@@ -245,20 +268,35 @@ mod tests {
         (ReadAhead::new(reader, held_max * RUN_BYTES), runs)
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stops_taking_holds_up_no_other() {
+        let (ahead, runs) = ahead(3, 1).await;
+        let mut started: Vec<AheadRun> = runs.iter().map(|run| ahead.start(*run)).collect();
+        started[0].bytes().await.unwrap();
+        started[1].bytes().await.unwrap();
+        assert!(started[0].ready_bytes().is_none(), "it had to give way");
+        // Once looked at, it is read again; but nobody polls for it any more.
+        let (stopped, others) = started.split_at_mut(1);
+        let mut stopped = Box::pin(stopped[0].bytes());
+        assert!(futures::poll!(&mut stopped).is_pending());
+        let served = tokio::time::timeout(Duration::from_secs(60), others[1].bytes()).await;
+        assert_eq!(served.expect("it is not held up").unwrap()[0], 2);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_takes_slowest_loses_its_bytes_and_reads_them_again() {
         let (ahead, runs) = ahead(6, 3).await;
-        let started: Vec<AheadRun> = runs.iter().map(|run| ahead.start(*run)).collect();
-        for (index, run) in started.iter().enumerate() {
+        let mut started: Vec<AheadRun> = runs.iter().map(|run| ahead.start(*run)).collect();
+        for (index, run) in started.iter_mut().enumerate() {
             let bytes = run.bytes().await.unwrap();
             assert_eq!((bytes.len(), usize::from(bytes[0])), (RUN_BYTES, index));
             assert!(ahead.held_bytes() <= 3 * RUN_BYTES, "{}", ahead.held_bytes());
         }
-        let held = || started.iter().map(|run| run.ready_bytes().is_some()).collect::<Vec<_>>();
-        assert_eq!(held(), [false, false, false, true, true, true]);
+        let held = |started: &[AheadRun]| started.iter().map(|run| run.ready_bytes().is_some()).collect::<Vec<_>>();
+        assert_eq!(held(&started), [false, false, false, true, true, true]);
         // The oldest comes back at the cost of the one that was used the longest time ago.
         assert_eq!(started[0].bytes().await.unwrap()[0], 0);
-        assert_eq!(held(), [true, false, false, false, true, true]);
+        assert_eq!(held(&started), [true, false, false, false, true, true]);
         drop(started);
         assert_eq!(ahead.held_bytes(), 0);
         assert!(ahead.held().slots.is_empty());
@@ -268,7 +306,7 @@ mod tests {
     async fn a_run_that_is_lost_says_so() {
         let (ahead, mut runs) = ahead(1, 1).await;
         runs[0].object.number = 99;
-        let run = ahead.start(runs[0]);
+        let mut run = ahead.start(runs[0]);
         assert!(matches!(run.bytes().await, Err(ReadError::Missing { .. })));
         assert!(run.ready_bytes().is_none());
     }

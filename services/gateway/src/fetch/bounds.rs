@@ -58,6 +58,8 @@ impl Bounds {
 
     /// Calls until nobody waits.
     async fn run(self: Arc<Self>) {
+        // After a panic the next question starts anew, and those that wait are told.
+        let _end = End(&self);
         while let Some((partitions, waiting)) = self.next() {
             let answer = self.call(partitions).await;
             for waiter in waiting {
@@ -98,5 +100,18 @@ impl Bounds {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Dropped when the calls end.
+struct End<'a>(&'a Bounds);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut state = self.0.state();
+            state.running = false;
+            state.waiting.clear();
+        }
     }
 }

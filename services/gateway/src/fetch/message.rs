@@ -7,8 +7,13 @@ use eagre_model::{
 };
 use eagre_proto::v1::{ConsumedRecord, FetchEncoding, Header};
 
-/// A compressed batch is decompressed once a message, so its messages are larger.
-const COMPRESSED_MESSAGE_BYTES: usize = 4 << 20;
+/// How large messages are made. More is added only while it fits; what comes first always does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MessageSizes {
+    pub bytes: usize,
+    /// Of records out of compressed batches: a batch is decompressed once a message, so these are larger.
+    pub decompressed_bytes: usize,
+}
 
 /// A place in a run: at the beginning of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +66,7 @@ impl RunCursor {
 /// A message that is being filled from runs that follow each other.
 pub(super) struct Message {
     encoding: FetchEncoding,
-    /// More is added only while it fits; what comes first always does.
-    bytes_max: usize,
+    sizes: MessageSizes,
     batches: BytesMut,
     records: Vec<ConsumedRecord>,
     size: usize,
@@ -82,12 +86,12 @@ pub(super) enum Filled {
 
 impl Message {
     /// Made for about `expected_bytes`.
-    pub fn new(encoding: FetchEncoding, bytes_max: usize, expected_bytes: usize, next_offset: i64) -> Self {
+    pub fn new(encoding: FetchEncoding, sizes: MessageSizes, expected_bytes: usize, next_offset: i64) -> Self {
         let batches = match encoding {
-            FetchEncoding::Batches => BytesMut::with_capacity(expected_bytes.min(bytes_max)),
+            FetchEncoding::Batches => BytesMut::with_capacity(expected_bytes.min(sizes.bytes)),
             FetchEncoding::Records | FetchEncoding::Unspecified => BytesMut::new(),
         };
-        Self { encoding, bytes_max, batches, records: Vec::new(), size: 0, record_count: 0, next_offset }
+        Self { encoding, sizes, batches, records: Vec::new(), size: 0, record_count: 0, next_offset }
     }
 
     /// About how many bytes are in, of how many records. Those of a batch count whole.
@@ -121,7 +125,7 @@ impl Message {
     }
 
     fn add_batch(&mut self, found: &Found, base_offset: i64) -> bool {
-        if !self.has_room(found.bytes.len(), self.bytes_max) {
+        if !self.has_room(found.bytes.len(), self.sizes.bytes) {
             return false;
         }
         self.batches.extend_from_slice(&found.bytes);
@@ -134,7 +138,7 @@ impl Message {
     /// Whether all of the batch's records are in.
     fn add_records(&mut self, found: &Found, cursor: &RunCursor, limits: &Limits) -> Result<bool, BatchError> {
         let compressed = found.header.compression()? != Compression::None;
-        let bytes_max = if compressed { self.bytes_max.max(COMPRESSED_MESSAGE_BYTES) } else { self.bytes_max };
+        let bytes_max = if compressed { self.sizes.decompressed_bytes } else { self.sizes.bytes };
         for record in records_of(found, cursor.base_offset, self.next_offset, limits)? {
             let record = record?;
             let length = length_bytes(&record);
@@ -238,7 +242,8 @@ mod tests {
         let mut cursor = RunCursor { position_bytes: 0, base_offset: 100 };
         let (mut next_offset, mut out) = (from, Vec::new());
         loop {
-            let mut message = Message::new(encoding, bytes_max, run.len(), next_offset);
+            let sizes = MessageSizes { bytes: bytes_max, decompressed_bytes: bytes_max };
+            let mut message = Message::new(encoding, sizes, run.len(), next_offset);
             let filled = message.fill(run, &mut cursor, &limits).unwrap();
             next_offset = message.next_offset;
             if message.size > 0 {
@@ -314,10 +319,11 @@ mod tests {
     fn damaged_runs_are_errors() {
         let whole = run(3, Compression::None);
         let limits = Limits::default();
+        let sizes = MessageSizes { bytes: 1 << 20, decompressed_bytes: 1 << 20 };
         for cut in 1..whole.len() {
             let run = whole.slice(..cut);
             let mut cursor = RunCursor { position_bytes: 0, base_offset: 0 };
-            let mut message = Message::new(FetchEncoding::Batches, 1 << 20, 0, 0);
+            let mut message = Message::new(FetchEncoding::Batches, sizes, 0, 0);
             if message.fill(&run, &mut cursor, &limits).is_ok() {
                 assert!(message.next_offset < 6, "a run that was cut off is not whole");
             }

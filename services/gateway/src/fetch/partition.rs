@@ -103,6 +103,8 @@ impl PartitionReader {
                     self.ended = true;
                     return Ok(Some(self.response(view)));
                 }
+                // A pause at the end of the log says nothing of what comes after it.
+                self.attempts = 0;
                 self.wait().await?;
                 continue;
             }
@@ -193,7 +195,7 @@ impl PartitionReader {
 
     /// The next message: out of the first run, and of those behind it that are there. `None`: plan again.
     async fn take(&mut self, view: TailView) -> Result<Option<FetchResponse>, Refusal> {
-        let Some(first) = self.ahead.front() else { return Ok(None) };
+        let Some(first) = self.ahead.front_mut() else { return Ok(None) };
         let run = first.run;
         let bytes = match first.bytes().await {
             Ok(bytes) => bytes,
@@ -201,19 +203,19 @@ impl PartitionReader {
         };
         self.attempts = 0;
         self.missing = None;
-        let bytes_max = self.shared.fetch_message_bytes();
+        let sizes = self.shared.fetch_message_sizes();
         let passed = self.cursor.map_or(0, |cursor| cursor.position_bytes);
         let mut expected = bytes.len() - passed.min(bytes.len());
         let mut ready = vec![(run, bytes)];
         for ahead in self.ahead.iter().skip(1) {
-            if expected >= bytes_max {
+            if expected >= sizes.bytes {
                 break;
             }
             let Some(bytes) = ahead.ready_bytes() else { break };
             expected += bytes.len();
             ready.push((ahead.run, bytes));
         }
-        let mut message = Message::new(self.manner.encoding, bytes_max, expected, self.next_offset);
+        let mut message = Message::new(self.manner.encoding, sizes, expected, self.next_offset);
         for (run, bytes) in ready {
             if self.fill(&mut message, &run, &bytes)? == Filled::Full {
                 break;

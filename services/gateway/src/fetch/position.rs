@@ -115,7 +115,8 @@ async fn first_at(
     loop {
         let found = shared.sequencer.find_by_time(partition, timestamp_ms).await.map_err(Refusal::of_read)?;
         let Some(run) = found else { return Ok(None) };
-        let bytes = match shared.ahead.start(run).bytes().await {
+        let mut ahead = shared.ahead.start(run);
+        let bytes = match ahead.bytes().await {
             Ok(bytes) => bytes,
             Err(ReadError::Missing { .. }) if missing != Some(run) => {
                 missing = Some(run);

@@ -42,6 +42,8 @@ pub(super) struct Committer {
     /// Places of the objects that are being uploaded.
     orders: HashMap<task::Id, u64>,
     forget: Box<dyn Fn(TopicNumber) + Send>,
+    /// How long the next stream is waited for when the present one is lost; grows while streams give no answer.
+    reopen_pause: Duration,
 }
 
 /// Where the stream stands.
@@ -74,6 +76,7 @@ impl Committer {
             uploads: JoinSet::new(),
             orders: HashMap::default(),
             forget,
+            reopen_pause: REOPEN_PAUSE_MIN,
         }
     }
 
@@ -171,8 +174,9 @@ impl Committer {
     fn lost(&mut self, why: &str) -> Link {
         tracing::warn!(incarnation = self.incarnation, unanswered = self.queue.len(), why, "commit stream lost");
         self.queue.stream_lost();
-        let until = Instant::now() + jittered(&self.env, REOPEN_PAUSE_MIN);
-        Link::Down { until, pause: REOPEN_PAUSE_MIN * 2 }
+        let until = Instant::now() + jittered(&self.env, self.reopen_pause);
+        self.reopen_pause = (self.reopen_pause * 2).min(REOPEN_PAUSE_MAX);
+        Link::Down { until, pause: self.reopen_pause }
     }
 
     fn cut(&mut self, cut: Option<CutObject>, cuts_open: &mut bool) {
@@ -214,6 +218,7 @@ impl Committer {
     async fn reply(&mut self, reply: CommitReply) -> bool {
         self.env.fail_point("commit.after").await;
         let Some(effects) = self.queue.reply(reply) else { return false };
+        self.reopen_pause = REOPEN_PAUSE_MIN;
         for effect in effects {
             match effect {
                 Effect::Answer(answers) => {

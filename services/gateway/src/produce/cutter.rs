@@ -53,7 +53,7 @@ impl CutReason {
 const TIMER_TICK: Duration = Duration::from_millis(1);
 
 /// So large an object is worth its own cost: a file with its syncs, or a request, and a commit.
-const WORTH_BYTES: usize = 1 << 20;
+const WORTH_BYTES: usize = 3 << 20;
 
 /// The policy: full objects at once, others as soon as the last cut is long enough ago. So an idle gateway lets nobody
 /// wait, and a busy one gathers what comes within one interval. The more came within the last one, the longer is the next:

@@ -74,7 +74,7 @@ fn encode(records: &[Record], producer: ProducerFields, limits: &Limits, now_ms:
         let headers = record.headers.iter().map(|header| (header.key.as_str(), header.value.as_deref()));
         let timestamp_ms = record.timestamp_ms.unwrap_or(now_ms);
         builder.push_parts(record.key.as_deref(), record.value.as_deref(), headers, timestamp_ms)?;
-        within(Limited::Record, builder.size_bytes() - before, limits.max_record_bytes)?;
+        within(Limited::Record, body_bytes(builder.size_bytes() - before), limits.max_record_bytes)?;
         within(Limited::Batch, builder.size_bytes(), limits.max_batch_bytes)?;
     }
     let encoded = builder.finish(Compression::None)?;
@@ -88,6 +88,15 @@ fn estimate(record: &Record) -> usize {
     length(&record.key) + length(&record.value) + headers + 24
 }
 
+/// A record's length without the varint before it that states the length: what the limit counts.
+fn body_bytes(record_bytes: usize) -> usize {
+    // zigzag doubles the number; seven bits a byte.
+    let prefix_bytes = |body: usize| (2 * body).max(1).ilog2() as usize / 7 + 1;
+    let body = record_bytes - prefix_bytes(record_bytes);
+    // One less where the prefix itself made the difference.
+    record_bytes - prefix_bytes(body)
+}
+
 fn within(what: Limited, size: usize, limit: usize) -> Result<(), BatchError> {
     if size <= limit {
         return Ok(());
@@ -97,4 +106,26 @@ fn within(what: Limited, size: usize, limit: usize) -> Result<(), BatchError> {
 
 fn invalid(why: &str) -> Refusal {
     Refusal::InvalidArgument(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_the_same_limit_alone_and_in_a_batch() {
+        let limits = Limits { max_batch_bytes: 8 << 20, ..Limits::default() };
+        let value = vec![b'x'; limits.max_record_bytes + 8];
+        let mut taken = 0;
+        for length in limits.max_record_bytes - 40..limits.max_record_bytes + 8 {
+            let record = Record { value: Some(Bytes::copy_from_slice(&value[..length])), ..Record::default() };
+            let alone = encode(&[record], ProducerFields::NONE, &limits, 0).is_ok();
+            let mut builder = BatchBuilder::new(ProducerFields::NONE);
+            builder.push_parts(None, Some(&value[..length]), std::iter::empty(), 0).unwrap();
+            let in_batch = validate(&builder.finish(Compression::None).unwrap().bytes, &limits).is_ok();
+            assert_eq!(alone, in_batch, "a value of {length} bytes");
+            taken += usize::from(alone);
+        }
+        assert!((1..48).contains(&taken), "{taken}");
+    }
 }

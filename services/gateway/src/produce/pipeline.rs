@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use eagre_sequencer_api::{Joined, Sequencer};
+use eagre_sequencer_api::{Joined, Sequencer, SequencerError};
 use tokio::{
     select,
     sync::{Semaphore, mpsc, watch},
     time::{Instant, sleep, timeout},
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     commit::{Committer, CutObject},
@@ -32,7 +32,13 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    pub fn start(uploader: Uploader, sequencer: Arc<dyn Sequencer>, directory: Arc<TopicDirectory>) -> Self {
+    /// `gone` is cancelled when the pipeline has ended, whatever ended it.
+    pub fn start(
+        uploader: Uploader,
+        sequencer: Arc<dyn Sequencer>,
+        directory: Arc<TopicDirectory>,
+        gone: CancellationToken,
+    ) -> Self {
         let settings = uploader.settings.clone();
         let open = Arc::new(OpenObjects::new(Cutter {
             bytes_max: settings.object_bytes_max,
@@ -41,8 +47,12 @@ impl Pipeline {
             interval_max: settings.cut_interval_max,
         }));
         let (joined, watch_joined) = watch::channel(None);
+        let end = End { open: open.clone(), gone };
         let run = run(open.clone(), uploader, sequencer, directory, joined);
-        let task = AbortOnDropHandle::new(tokio::spawn(run));
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            let _end = end;
+            run.await;
+        }));
         Self { open, joined: watch_joined, task: Mutex::new(Some(task)) }
     }
 
@@ -54,12 +64,6 @@ impl Pipeline {
     /// What the sequencer said when this gateway joined.
     pub fn joined(&self) -> watch::Receiver<Option<Joined>> {
         self.joined.clone()
-    }
-
-    /// Whether what is submitted is on its way. It ends with a drain, or with a bug.
-    pub fn is_running(&self) -> bool {
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        task.as_ref().is_some_and(|task| !task.is_finished())
     }
 
     /// Takes no more and returns when everything is answered; returns whether it was within the given time. The rest is
@@ -77,6 +81,23 @@ impl Pipeline {
             }
         }
         answered
+    }
+}
+
+/// Dropped with the task. After a drain nothing is left; after a panic what was submitted and is not cut, and what comes
+/// later, is refused, because nobody else would ever answer it.
+struct End {
+    open: Arc<OpenObjects>,
+    gone: CancellationToken,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.open.drain();
+        for object in self.open.take_all() {
+            refuse(object, "this gateway has failed");
+        }
+        self.gone.cancel();
     }
 }
 
@@ -105,9 +126,11 @@ async fn run(
 async fn join(open: &OpenObjects, uploader: &Uploader, sequencer: &dyn Sequencer) -> Option<Joined> {
     let mut wait = JOIN_PAUSE_MIN;
     loop {
-        let error = match sequencer.join().await {
-            Ok(joined) => return Some(joined),
-            Err(error) => error,
+        // An answer that comes too late is an incarnation that nobody has, which costs nothing.
+        let error = match timeout(uploader.settings.answer_after_max, sequencer.join()).await {
+            Ok(Ok(joined)) => return Some(joined),
+            Ok(Err(error)) => error,
+            Err(_) => SequencerError::Unavailable("the sequencer does not answer".into()),
         };
         crate::note_retry(wait, &error, "cannot join, trying again");
         let limit = Instant::now().checked_sub(uploader.settings.answer_after_max);

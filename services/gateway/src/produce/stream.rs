@@ -138,7 +138,7 @@ impl ProduceAnswers {
     /// Reads requests until none is there, too many are open or it is somebody else's turn.
     fn read(&mut self, cx: &mut Context<'_>) {
         for _ in 0..REQUESTS_PER_TURN {
-            if self.open >= self.shared.settings.requests_per_stream_max {
+            if self.open >= self.shared.requests_per_stream() {
                 return;
             }
             let Some(requests) = &mut self.requests else { return };

@@ -361,6 +361,9 @@ async fn a_gateway_whose_pipeline_died_is_not_ready_and_takes_nothing() {
     let world = World::new().await;
     world.topic("t", 1).await;
     assert!(world.gateway.is_ready());
+    let (requests, mut answers) = world.stream().await;
+    requests.send(request(1, records("t", 0, &["a"]))).await.unwrap();
+    assert_eq!(base(answers.message().await.unwrap().unwrap()), (1, 0));
     world.sequencer.change(|mood| {
         mood.open_panics = true;
         mood.streams_broken += 1;
@@ -368,6 +371,9 @@ async fn a_gateway_whose_pipeline_died_is_not_ready_and_takes_nothing() {
     until("it is not ready any more", || !world.gateway.is_ready()).await;
     let refused = world.produce().produce(records("t", 0, &["a"])).await.unwrap_err();
     assert_eq!(refused.get_details_error_info().unwrap().reason, "UNAVAILABLE");
+    let end = tokio::time::timeout(Duration::from_secs(1), answers.message()).await.expect("the open stream ends");
+    assert_eq!(end.unwrap_err().code(), Code::Unavailable);
+    drop(requests);
 }
 
 /// The beginning of a unary produce call: its first frame says how long the message is.
