@@ -4,6 +4,7 @@
 //! It runs beside the server on the same cores, so its own cost is kept low and reported.
 
 mod batch;
+mod cleanup;
 mod cli;
 mod clock;
 mod connect;
@@ -22,16 +23,23 @@ mod suite;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+};
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<ExitCode> {
     let cli = cli::Cli::parse();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    // Dropped at a signal, a run ends the servers that it started and removes its folders.
-    tokio::select! {
-        outcome = cli::run(cli) => outcome.map(|()| ExitCode::SUCCESS),
-        _ = interrupt.recv() => Ok(ExitCode::from(130)),
-        _ = terminate.recv() => Ok(ExitCode::from(143)),
-    }
+    // On a thread of its own, because a run also waits for files and processes.
+    let runtime = Handle::current();
+    let run = tokio::task::spawn_blocking(move || runtime.block_on(cli::run(cli)));
+    let status = tokio::select! {
+        outcome = run => return outcome?.map(|()| ExitCode::SUCCESS),
+        _ = interrupt.recv() => 130,
+        _ = terminate.recv() => 143,
+    };
+    cleanup::now();
+    std::process::exit(status)
 }

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
-use crate::load::Target;
+use crate::{cleanup::Running, load::Target};
 
 /// How long a server may take to say where it listens.
 const START: Duration = Duration::from_secs(60);
@@ -25,6 +25,7 @@ const STOP: Duration = Duration::from_secs(60);
 /// A running `eagre dev`. Dropping it kills the process.
 pub struct Server {
     child: Child,
+    _running: Running,
     /// Of its gRPC port.
     pub grpc: String,
     /// `host:port` of its HTTP port.
@@ -45,6 +46,7 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
+        let _running = Running::of(&child);
         let stderr = child.stderr.take().context("stderr is piped")?;
         let (said, lines) = mpsc::sync_channel(1_024);
         // Reads to the end, so that the server never waits for its log.
@@ -53,7 +55,8 @@ impl Server {
                 said.try_send(line).ok();
             }
         });
-        let mut server = Self { child, grpc: String::new(), http: String::new(), ready_after: Duration::ZERO };
+        let mut server =
+            Self { child, _running, grpc: String::new(), http: String::new(), ready_after: Duration::ZERO };
         let mut log = Vec::new();
         while server.grpc.is_empty() || server.http.is_empty() {
             let Ok(line) = lines.recv_timeout(START.saturating_sub(began.elapsed())) else {

@@ -15,6 +15,7 @@ use clap::{Args, ValueEnum};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 use crate::{
+    cleanup::Made,
     load::free_bytes,
     raw::{self, Raw},
     report::GIB,
@@ -106,6 +107,7 @@ impl Suite {
         ensure!(free >= needed, "{:.0} GiB free, {:.0} needed", free as f64 / GIB, needed as f64 / GIB);
         let folder = tempfile::Builder::new().prefix("eagre-bench-").tempdir_in(&self.folder);
         let folder = folder.with_context(|| format!("cannot make a folder in {}", self.folder.display()))?;
+        let _made = Made::folder(folder.path());
         spread_subfolders(folder.path());
         let bench = Bench { binary: self.binary()?, folder: folder.path().to_owned(), extent };
         let mut lines = Vec::new();

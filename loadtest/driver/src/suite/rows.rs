@@ -17,6 +17,7 @@ use super::{
     table::{Line, Reach},
 };
 use crate::{
+    cleanup::Running,
     connect::{channels, create_topic},
     load::{Load, Target, catch_up},
     process::usage,
@@ -91,21 +92,23 @@ impl Bench {
         let folder = tempfile::tempdir_in(&self.folder)?;
         let file = folder.path().join("lines");
         write_lines(&file, self.extent.file_bytes)?;
-        let (server, _bucket) = self.fresh()?;
-        let target = server.target();
-        let connections = channels(&target.endpoint, 1).await?;
         let mut rates = Vec::new();
-        for run in 0..self.extent.runs {
-            let topic = format!("file-{run}");
-            create_topic(&connections[0], &topic, PARTITIONS).await?;
+        for _ in 0..self.extent.runs {
+            let (server, _bucket) = self.fresh()?;
+            let target = server.target();
+            let connections = channels(&target.endpoint, 1).await?;
+            create_topic(&connections[0], "file", PARTITIONS).await?;
             let began = Instant::now();
             let mut produce = Command::new(&self.binary);
-            produce.args(["produce", &topic, "--endpoint", &target.endpoint, "--file"]).arg(&file);
-            let status = produce.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+            produce.args(["produce", "file", "--endpoint", &target.endpoint, "--file"]).arg(&file);
+            let mut produce = produce.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+            let running = Running::of(&produce);
+            let status = produce.wait()?;
+            drop(running);
             ensure!(status.success(), "eagre produce --file ended with {status}");
             rates.push(self.extent.file_bytes as f64 / MIB / began.elapsed().as_secs_f64());
+            server.stop()?;
         }
-        server.stop()?;
         Ok(vec![Line::new("`eagre produce --file`, 1 KiB lines", "MiB/s", Reach::Least(150.0), rates)])
     }
 
