@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures the table of docs/benchmarks.md: builds release binaries, then starts servers of its own on fresh folders, one
 # row after the other, and removes everything. Prints the table to stdout, progress to stderr.
-#   loadtest/bench.sh            five runs of 30 s each, about an hour and a half, 40 GiB of free disk
+#   loadtest/bench.sh            five runs of 30 s each, about three quarters of an hour, 60 GiB of free disk
 #   loadtest/bench.sh --quick    one run of 10 s each, a few minutes
 #   loadtest/bench.sh --only slow,streams --folder /mnt/disk
 set -euo pipefail

@@ -12,6 +12,8 @@ use crate::report::{MIB, ServerUse};
 pub struct Usage {
     /// User and system time of all its threads.
     pub cpu_s: f64,
+    /// Outside of the kernel.
+    pub user_cpu_s: f64,
     /// Its resident set now.
     pub rss_mib: f64,
 }
@@ -19,20 +21,29 @@ pub struct Usage {
 /// Reads `/proc/<pid>`; `"self"` works too.
 pub fn usage(pid: &str) -> Result<Usage> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("no process {pid}"))?;
-    let (cpu_ticks, rss_pages) = parse_stat(&stat).context("unexpected form of /proc/<pid>/stat")?;
-    let ticks_per_second = rustix::param::clock_ticks_per_second();
+    let Stat { user_ticks, system_ticks, rss_pages } =
+        parse_stat(&stat).context("unexpected form of /proc/<pid>/stat")?;
+    let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
     Ok(Usage {
-        cpu_s: cpu_ticks as f64 / ticks_per_second as f64,
+        cpu_s: (user_ticks + system_ticks) as f64 / ticks_per_second,
+        user_cpu_s: user_ticks as f64 / ticks_per_second,
         rss_mib: (rss_pages * rustix::param::page_size() as u64) as f64 / MIB,
     })
 }
 
-/// Fields 14 + 15 (ticks in user and system mode) and 24 (resident pages).
-fn parse_stat(stat: &str) -> Option<(u64, u64)> {
+#[derive(Debug, PartialEq)]
+struct Stat {
+    user_ticks: u64,
+    system_ticks: u64,
+    rss_pages: u64,
+}
+
+/// Fields 14 and 15 (ticks in user and system mode) and 24 (resident pages).
+fn parse_stat(stat: &str) -> Option<Stat> {
     // The second field is the command in parentheses and may hold spaces; field 3 follows.
     let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    Some((number(14)? + number(15)?, number(24)?))
+    Some(Stat { user_ticks: number(14)?, system_ticks: number(15)?, rss_pages: number(24)? })
 }
 
 /// Watches a process while a load runs.
@@ -78,6 +89,7 @@ impl Watch {
         let seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok(ServerUse {
             cpu_s,
+            user_cpu_s: after.user_cpu_s - before.user_cpu_s,
             cpu_percent: 100.0 * cpu_s / since.elapsed().as_secs_f64(),
             rss_max_mib: seen.iter().copied().fold(after.rss_mib, f64::max),
             rss_series_mib: match series_every {
@@ -101,7 +113,7 @@ mod tests {
         for field in 4..=52 {
             stat.push_str(&format!(" {field}"));
         }
-        assert_eq!(parse_stat(&stat), Some((14 + 15, 24)));
+        assert_eq!(parse_stat(&stat), Some(Stat { user_ticks: 14, system_ticks: 15, rss_pages: 24 }));
     }
 
     #[test]

@@ -66,6 +66,8 @@ impl std::fmt::Display for Percentiles {
 pub struct ServerUse {
     /// Seconds of one core.
     pub cpu_s: f64,
+    /// Of these, outside of the kernel.
+    pub user_cpu_s: f64,
     /// Share of one core.
     pub cpu_percent: f64,
     /// The largest resident set seen, warm-up included.

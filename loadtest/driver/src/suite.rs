@@ -1,5 +1,6 @@
 //! The whole table of `docs/benchmarks.md`, each row on a fresh bucket with a server of its own.
 
+mod page_cache;
 mod rows;
 mod table;
 
@@ -94,7 +95,7 @@ impl Suite {
                 stored_bytes: 10 << 30,
                 mixed: seconds(600),
                 idle: self.idle.into(),
-                free_bytes: 40 << 30,
+                free_bytes: 60 << 30,
             }
         }
     }
@@ -128,7 +129,7 @@ impl Suite {
                 Row::Streams => bench.streams().await?,
                 Row::Mixed => bench.mixed().await?,
             };
-            found.iter_mut().for_each(|line| line.raw = Some(raw));
+            found.iter_mut().for_each(|line| line.raw = line.raw.or(Some(raw)));
             for line in &found {
                 note(&format!("  {line}"))?;
             }

@@ -12,7 +12,7 @@ use eagre_runtime::{Dev, DevError, DevSettings, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::{cli::DevArgs, console::say, failure::Failure};
+use crate::{cli::DevArgs, console::say, failure::Failure, memory};
 
 /// Runs all roles in one process until it is told to stop.
 pub async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
@@ -26,7 +26,10 @@ pub async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
         _ = stop.next() => return Ok(ExitCode::SUCCESS),
     };
     announce(&bucket, dev.grpc, dev.http);
-    let signal = stop.next().await;
+    let signal = tokio::select! {
+        signal = stop.next() => signal,
+        () = memory::keep_down() => stop.next().await,
+    };
     info!(signal, "stopping");
     let stopped = tokio::select! {
         answered = dev.stop() => answered,

@@ -6,6 +6,7 @@ mod console;
 mod dev;
 mod failure;
 mod logging;
+mod memory;
 mod signals;
 
 use std::process::ExitCode;

@@ -61,12 +61,8 @@ fn tail_updates_stand_mutations() {
         crc32c: 4,
         prefix_max_timestamp_ms: 1_790_000_000_000,
     };
-    let tail = proto::Tail {
-        partition: Some(PARTITION),
-        log_start_offset: 0,
-        high_watermark: 20,
-        runs: vec![run.clone(), run],
-    };
+    let tail =
+        proto::Tail { partition: Some(PARTITION), log_start_offset: 0, high_watermark: 20, runs: vec![run, run] };
     let update = proto::SubscribeResponse { number: 2, tails: vec![tail.clone(), tail], deleted_topics: vec![1, 2] };
     mutations("tail update").grown_from(update.encode_to_vec()).run(parsers::tail_update);
 }

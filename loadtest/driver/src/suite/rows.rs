@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     Bench,
+    page_cache::FullPageCache,
     table::{Line, Reach},
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     connect::{channels, create_topic},
     load::{Load, Target, catch_up},
     process::usage,
-    raw::Raw,
+    raw::{self, Raw},
     report::{MIB, Percentiles, Report},
     server::{Server, counter},
 };
@@ -113,20 +114,33 @@ impl Bench {
     }
 
     pub(super) async fn live(&self) -> Result<Vec<Line>> {
-        let mut reports = Vec::new();
-        for run in 0..self.extent.runs {
-            let (server, _bucket) = self.fresh()?;
-            let load = Load { rate: Some(100 << 20), follow: true, ..self.load("live", format!("run-{run}")) };
-            reports.push(load.run(&server.target()).await?);
-            server.stop()?;
-        }
+        let reports = self.live_runs(None).await?;
         let latencies = ends(&reports, |end_to_end| end_to_end.p99_ms);
         let mut lines = vec![
             Line::new("end to end p50 at 100 MiB/s", "ms", Reach::Told, ends(&reports, |it| it.p50_ms)),
             Line::new("end to end p99 at 100 MiB/s", "ms", Reach::Most(100.0), latencies),
         ];
-        lines.extend(costs("100 MiB/s and a live reader", Reach::Most(3.0), &reports));
+        lines.extend(costs("100 MiB/s and a live reader", Reach::Told, &reports));
+        let cache = FullPageCache::fill(&self.folder)?;
+        let raw = Some(raw::measure(&self.folder, Duration::from_secs(1))?);
+        let reports = self.live_runs(Some(&cache)).await?;
+        let full = costs("the same with a full page cache", Reach::Most(3.0), &reports);
+        lines.extend(full.into_iter().map(|line| Line { raw, ..line }));
         Ok(lines)
+    }
+
+    async fn live_runs(&self, cache: Option<&FullPageCache>) -> Result<Vec<Report>> {
+        let mut reports = Vec::new();
+        for run in 0..self.extent.runs {
+            if let Some(cache) = cache {
+                cache.refill()?;
+            }
+            let (server, _bucket) = self.fresh()?;
+            let load = Load { rate: Some(100 << 20), follow: true, ..self.load("live", format!("run-{run}")) };
+            reports.push(load.run(&server.target()).await?);
+            server.stop()?;
+        }
+        Ok(reports)
     }
 
     /// Catch-up reads and starts, on a bucket that holds something.
@@ -244,6 +258,15 @@ fn costs(name: &str, cpu: Reach, reports: &[Report]) -> Vec<Line> {
     let rss = figures(reports, |report| report.server.as_ref().map(|server| server.rss_max_mib));
     vec![
         Line::new(format!("server, {name}"), "CPU-s/GiB", cpu, figures(reports, |report| report.server_cpu_s_per_gib)),
+        Line::new(
+            format!("server, {name}, outside of the kernel"),
+            "CPU-s/GiB",
+            Reach::Told,
+            figures(reports, |report| {
+                let server = report.server.as_ref()?;
+                Some(report.server_cpu_s_per_gib? * server.user_cpu_s / server.cpu_s)
+            }),
+        ),
         Line::new(
             format!("driver, {name}"),
             "CPU-s/GiB",

@@ -68,7 +68,7 @@ pub(crate) struct AheadRun {
 
 impl ReadAhead {
     pub fn new(reader: RunReader, bytes_max: usize) -> Arc<Self> {
-        let reading_bytes = (bytes_max / READING_SHARE).min(Semaphore::MAX_PERMITS).max(1);
+        let reading_bytes = (bytes_max / READING_SHARE).clamp(1, Semaphore::MAX_PERMITS);
         Arc::new(Self {
             reader,
             reading: Semaphore::new(reading_bytes),

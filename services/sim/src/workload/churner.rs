@@ -72,7 +72,7 @@ impl Churner {
             sleep(Duration::from_millis(100)).await;
         }
         // Gone is gone.
-        if let Some(described) = self.call(|gateway| self.describe_at(gateway)).await?.ok() {
+        if let Ok(described) = self.call(|gateway| self.describe_at(gateway)).await? {
             self.expect(false, &format!("described after it was deleted: {described:?}"));
         }
         let appended = self.append().await?;

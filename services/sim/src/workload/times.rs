@@ -10,6 +10,9 @@ use super::{Role, gateway::Reached, topic_name};
 
 const QUESTIONS: u64 = 8;
 
+/// An offset, and the time of the record there if there is one.
+type Found = (i64, Option<i64>);
+
 /// Offset and time of each record of a log, in order.
 #[derive(Default)]
 pub(super) struct Times(Vec<(i64, i64)>);
@@ -24,7 +27,7 @@ impl Times {
     }
 
     /// The answer that is right, and the time found there.
-    fn first_at(&self, timestamp_ms: i64, high_watermark: i64) -> (i64, Option<i64>) {
+    fn first_at(&self, timestamp_ms: i64, high_watermark: i64) -> Found {
         let found = self.0.iter().find(|(_, at)| *at >= timestamp_ms);
         found.map_or((high_watermark, None), |(offset, at)| (*offset, Some(*at)))
     }
@@ -64,9 +67,7 @@ impl Times {
         let right: Vec<_> = asked.iter().map(|at| self.first_at(*at, high_watermark)).collect();
         role.world.trace.note(&role.host, format_args!("{partition} asked for times {asked:?}: {told:?}"));
         // What was appended while the log was read may be found behind it, and is not known here.
-        let is_right = |(told, right): (&(i64, Option<i64>), &(i64, Option<i64>))| {
-            told == right || right.1.is_none() && told.0 >= high_watermark
-        };
+        let is_right = |(told, right): (&Found, &Found)| told == right || right.1.is_none() && told.0 >= high_watermark;
         if told.len() != right.len() || !told.iter().zip(&right).all(is_right) {
             role.world.complain(format!("{partition} asked for the times {asked:?} told {told:?}, not {right:?}"));
         }
