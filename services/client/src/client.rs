@@ -162,7 +162,10 @@ impl Client {
         let mut is_troubled = false;
         loop {
             let endpoint = self.endpoint();
-            let failure = match endpoint.answer(make(endpoint.channel.clone())).await {
+            let left = until.saturating_duration_since(Instant::now());
+            // A time that is over stands for a single attempt.
+            let limit = if left.is_zero() { CALL_TIMEOUT } else { left.min(CALL_TIMEOUT) };
+            let failure = match endpoint.answer_within(limit, make(endpoint.channel.clone())).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -196,10 +199,18 @@ impl Endpoint {
 
     /// The answer to one call, if it comes in time.
     pub async fn answer<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, CallFailure> {
-        match timeout(CALL_TIMEOUT, call).await {
+        self.answer_within(CALL_TIMEOUT, call).await
+    }
+
+    async fn answer_within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, CallFailure> {
+        match timeout(limit, call).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(self.failure(&status)),
-            Err(_) => Err(CallFailure::broken(format!("{} did not answer for {CALL_TIMEOUT:?}", self.url))),
+            Err(_) => Err(CallFailure::broken(format!("{} did not answer for {:.1} s", self.url, limit.as_secs_f64()))),
         }
     }
 }

@@ -32,6 +32,16 @@ pub enum TopicError {
     Protocol(String),
 }
 
+impl TopicError {
+    /// Of a call that changes nothing: that its outcome is unknown means that there was no answer.
+    pub(crate) fn of_question(self) -> Self {
+        match self {
+            Self::OutcomeUnknown(message) => Self::Unavailable(message),
+            error => error,
+        }
+    }
+}
+
 /// Why a record was not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {

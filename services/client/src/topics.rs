@@ -100,8 +100,8 @@ impl Topics {
                 let request = v1::ListTopicsRequest { page_size: 0, page_token: page_token.clone() };
                 async move { Client::topic_service(channel).list_topics(request).await }
             };
-            let answer =
-                self.client.call(self.until(), true, make).await.map_err(|failure| failure.into_topic_error(""))?;
+            let answer = self.client.call(self.until(), true, make).await;
+            let answer = answer.map_err(|failure| failure.into_topic_error("").of_question())?;
             for topic in answer.topics {
                 topics.push(topic_of(Some(topic))?);
             }
@@ -123,7 +123,8 @@ impl Client {
             let request = v1::DescribeTopicRequest { name: name.to_owned() };
             Client::topic_service(channel).describe_topic(request).await
         };
-        let answer = self.call(until, true, make).await.map_err(|failure| failure.into_topic_error(name))?;
+        let answer =
+            self.call(until, true, make).await.map_err(|failure| failure.into_topic_error(name).of_question())?;
         let topic = topic_of(answer.topic)?;
         let bounds = answer.bounds.into_iter().map(|bounds| PartitionBounds {
             partition: bounds.partition,

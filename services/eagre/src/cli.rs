@@ -116,7 +116,7 @@ pub struct ProduceArgs {
     #[command(flatten)]
     pub key: KeyArgs,
     /// Write to this partition, whatever the keys are
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub partition: Option<u32>,
     /// Read this file instead of stdin; - is stdin
     #[arg(long, value_name = "F")]
@@ -125,10 +125,10 @@ pub struct ProduceArgs {
     #[arg(long, value_name = "F")]
     pub acks_to: Option<PathBuf>,
     /// Send at most so many records a second
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
     /// Give up when a record could not be delivered for so long, as 30s or 2m
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = positive_duration)]
+    #[arg(long, value_name = "TIME", default_value = "2m", allow_hyphen_values = true, value_parser = positive_duration)]
     pub delivery_timeout: Duration,
     /// The service.
     #[command(flatten)]
@@ -140,13 +140,13 @@ pub struct ProduceArgs {
 #[group(multiple = false)]
 pub struct KeyArgs {
     /// The key of every record
-    #[arg(id = "key", long = "key", value_name = "K")]
+    #[arg(id = "key", long = "key", value_name = "K", allow_hyphen_values = true)]
     pub constant: Option<String>,
     /// Lines are JSON objects; this field is the key (null: no key)
     #[arg(id = "key_field", long = "key-field", value_name = "F")]
     pub field: Option<String>,
     /// What comes before the first S of a line is the key, what comes after it the value; \t is a tab
-    #[arg(id = "key_separator", long = "key-separator", value_name = "S", value_parser = separator)]
+    #[arg(id = "key_separator", long = "key-separator", value_name = "S", allow_hyphen_values = true, value_parser = separator)]
     pub separator: Option<String>,
 }
 
@@ -157,14 +157,14 @@ pub struct ConsumeArgs {
     /// The topic
     pub topic: String,
     /// Read this partition alone
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub partition: Option<u32>,
     /// Where to begin: beginning, end, an OFFSET (with --partition), -N for the last N of each partition, or @TIME: RFC
     /// 3339, milliseconds since the epoch, or @-1h. Default: end; with --until-end: beginning
     #[arg(long, value_name = "FROM", allow_hyphen_values = true)]
     pub from: Option<From>,
     /// Stop after so many records
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub max: Option<u64>,
     /// Stop at the end that the topic has now, instead of waiting for more
     #[arg(long)]

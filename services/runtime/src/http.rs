@@ -42,7 +42,7 @@ impl axum::serve::Listener for Accepting {
 }
 
 /// What there is, for whoever opens the address in a browser.
-const INDEX: &str = "Eagre\n\n/metrics  metrics for Prometheus\n/healthz  200 when the process answers\n/readyz   200 when it can serve, else 503 and what it waits for\n";
+const INDEX: &str = "Eagre\n\n/metrics  metrics for Prometheus\n/healthz  200 when the process answers\n/readyz   200 when it holds its shard and has joined it, else 503 and what it waits for\n";
 
 /// Serves until `stop`: `/` names the others, `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason until it can serve).
 pub(crate) async fn serve(

@@ -61,7 +61,7 @@ impl Pool {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            obstacle: "no connection was made yet".to_owned(),
+            obstacle: "the service has not answered".to_owned(),
             slots: Vec::new(),
             topics: HashMap::default(),
             identity: None,

@@ -88,7 +88,7 @@ impl Printer {
                 return Err(match error {
                     ReadError::UnknownTopic(topic) => {
                         Failure::new(format!("topic {topic:?} was deleted while it was read"))
-                            .hint("all that it held until then was printed")
+                            .hint("what was not printed of it is gone with it")
                     }
                     error => error.into(),
                 });

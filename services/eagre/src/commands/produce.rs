@@ -6,7 +6,14 @@ mod lines;
 mod pace;
 mod progress;
 
-use std::{fs::File, io, process::ExitCode, time::Duration};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use eagre_client::{ProducerSettings, SendError, TopicProducer};
@@ -26,11 +33,10 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
     let client = args.connect.client()?;
     let mut signals = Signals::listen()?;
     let blocks = open(&args)?;
-    let log = args.acks_to.as_deref().map(|path| {
-        let cannot = |error| Failure::new(format!("cannot create {}: {error}", path.display()));
-        AckLog::create(path).map_err(cannot)
-    });
-    let log = log.transpose()?;
+    if let Some(path) = args.acks_to.as_deref().filter(|path| is_input(path, args.file.as_deref())) {
+        let what = format!("--acks-to {} is the input itself, and would be emptied", path.display());
+        return Err(Failure::usage(what).hint("name another file"));
+    }
     let settings = ProducerSettings { delivery_timeout: args.delivery_timeout, ..ProducerSettings::default() };
     let (producer, reports) = client.producer_with_reports(&settings);
     let topic = tokio::select! {
@@ -41,6 +47,12 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
         let what = format!("topic {:?} has no partition {partition}", args.topic);
         return Err(Failure::new(what).hint(format!("it has partitions 0 to {}", topic.partitions() - 1)));
     }
+    // Opened, and so emptied, only now that records can be sent.
+    let log = args.acks_to.as_deref().map(|path| {
+        let cannot = |error| Failure::new(format!("cannot create {}: {error}", path.display()));
+        AckLog::create(path).map_err(cannot)
+    });
+    let log = log.transpose()?;
     let (tally, outcomes) = watch::channel(Tally::default());
     let reports = tokio::spawn(take_reports(reports, log, tally));
     let progress = Progress::start(outcomes.clone());
@@ -92,6 +104,16 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
         (Some(failure), None) => Err(failure),
         (None, None) => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Whether a path is the regular file that is read.
+fn is_input(path: &Path, file: Option<&Path>) -> bool {
+    let input = file.filter(|file| file.as_os_str() != "-").unwrap_or(Path::new("/dev/stdin"));
+    let place = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
+    };
+    place(path).is_some_and(|found| place(input) == Some(found))
 }
 
 fn open(args: &ProduceArgs) -> Result<mpsc::Receiver<io::Result<Block>>, Failure> {

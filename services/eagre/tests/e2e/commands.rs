@@ -152,6 +152,16 @@ fn what_cannot_be_meant_is_a_usage_error() {
     assert!(status == Some(1) && message.contains("`eagre topic create nothing`"), "{message}");
     let (status, message) = fails(&server, &["produce", "t", "--file", "/does/not/exist"]);
     assert!(status == Some(1) && message.contains("cannot read /does/not/exist"), "{message}");
+    for (option, value) in [("--partition", "-1"), ("--rate", "-1"), ("--delivery-timeout", "-1s")] {
+        let (status, message) = fails(&server, &["produce", "t", option, value]);
+        assert!(status == Some(2) && message.contains("invalid value") && message.contains(value), "{message}");
+    }
+    let own = tempfile::NamedTempFile::new().unwrap();
+    fs::write(own.path(), "a\nb\n").unwrap();
+    let path = own.path().to_str().unwrap();
+    let (status, message) = fails(&server, &["produce", "t", "--file", path, "--acks-to", path]);
+    assert!(status == Some(2) && message.contains("is the input itself"), "{message}");
+    assert_eq!(fs::read(own.path()).unwrap(), b"a\nb\n");
     let (status, message) = fails(&server, &["produce", "t", "--file", "/"]);
     assert!(status == Some(1) && message.contains("cannot read /: is a directory"), "{message}");
 }
