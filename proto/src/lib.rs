@@ -6,6 +6,9 @@
 /// The public API.
 pub mod v1 {
     tonic::include_proto!("eagre.v1");
+
+    /// The files of `eagre.v1` with their comments, as a `google.protobuf.FileDescriptorSet`.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/eagre.v1.bin"));
 }
 
 /// Between gateways and sequencers.

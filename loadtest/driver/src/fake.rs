@@ -98,7 +98,7 @@ impl State {
             log.next_offset += count;
         }
         self.changes.send_modify(|changes| *changes += 1);
-        Outcome::Response(v1::ProduceResponse { base_offset, duplicate: false })
+        Outcome::Response(v1::ProduceResponse { base_offset, duplicate: false, ..Default::default() })
     }
 
     /// The batch at a place of a partition's log, if it is there.

@@ -137,6 +137,9 @@ impl State {
     fn take(&mut self, settings: &ReaderSettings, message: &FetchResponse) -> Result<()> {
         let now_ns = settings.clock.now_ns();
         let place = message.index;
+        if let Some(error) = &message.error {
+            anyhow::bail!("partition {place} cannot be read: {}", error.message);
+        }
         let Some(next_offset) = self.next_offsets.get_mut(place as usize) else {
             anyhow::bail!("a message of partition {place}, which was not asked for");
         };

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use eagre_proto::v1::{ErrorReason, ProduceError};
+use eagre_proto::v1::{ErrorReason, FetchError, ProduceError};
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -146,6 +146,11 @@ pub(crate) enum FailureKind {
 impl CallFailure {
     pub fn broken(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Broken, message: message.into(), range: None }
+    }
+
+    /// One partition of a fetch stream has ended.
+    pub fn of_partition(error: FetchError) -> Self {
+        Self { kind: FailureKind::Answered(error.reason()), message: error.message, range: None }
     }
 
     /// Takes a status apart. `endpoint` is named where the message is about the connection.

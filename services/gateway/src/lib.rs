@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use eagre_env::Env;
 use eagre_log::RunReader;
-use eagre_model::{TopicPartition, TopicRecord};
+use eagre_model::TopicRecord;
 use eagre_objects::Bucket;
 use eagre_sequencer_api::{Sequencer, SequencerError};
 use tokio::sync::Semaphore;
@@ -30,7 +30,7 @@ use admission::ByteBudget;
 use directory::TopicDirectory;
 use fetch::{MessageSizes, ahead::ReadAhead, bounds::Bounds, tails::Tails};
 use limits::Streams;
-use produce::{Pipeline, Uploader, edge};
+use produce::{Pipeline, Uploader};
 use refusal::{Refusal, check_topic_name};
 
 /// A running gateway. It stops when it is dropped; [`Gateway::drain`] lets it end well.
@@ -147,18 +147,22 @@ impl Shared {
         Ok(())
     }
 
-    /// The partition that a request names. What is remembered of the topic may be out of date, so that only what the
-    /// sequencer says is a reason to refuse.
-    async fn locate(&self, name: &str, partition: Option<u32>) -> Result<(Arc<TopicRecord>, TopicPartition), Refusal> {
+    /// A topic, and the place in it that a request means. What is remembered of the topic may be out of date, so that only
+    /// what the sequencer says is a reason to refuse.
+    async fn locate<T>(
+        &self,
+        name: &str,
+        place: impl Fn(&TopicRecord) -> Result<T, Refusal>,
+    ) -> Result<(Arc<TopicRecord>, T), Refusal> {
         if let Some(topic) = self.directory.known(name)
-            && let Ok(partition) = edge::place(&topic, partition)
+            && let Ok(found) = place(&topic)
         {
-            return Ok((topic, partition));
+            return Ok((topic, found));
         }
         check_topic_name(name)?;
         let topic = self.directory.lookup(name).await.map_err(|error| Refusal::of_lookup(error, name))?;
-        let partition = edge::place(&topic, partition)?;
-        Ok((topic, partition))
+        let found = place(&topic)?;
+        Ok((topic, found))
     }
 
     /// Requests of one produce stream whose answers are not taken: the more streams, the fewer, because a client that takes

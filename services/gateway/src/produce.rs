@@ -10,9 +10,12 @@ mod cutter;
 pub(crate) mod edge;
 mod open;
 mod pipeline;
+mod scatter;
 mod stream;
+mod submit;
 mod upload;
 
 pub(crate) use pipeline::Pipeline;
-pub(crate) use stream::{ProduceAnswers, submit};
+pub(crate) use stream::ProduceAnswers;
+pub(crate) use submit::submit;
 pub(crate) use upload::Uploader;

@@ -7,7 +7,7 @@ use eagre_model::{
     batch::BatchError,
     names::{NameError, validate_topic_name},
 };
-use eagre_proto::v1::{ErrorReason, ProduceError};
+use eagre_proto::v1::{ErrorReason, FetchError, ProduceError};
 use eagre_sequencer_api::{CreateTopicError, RefusalReason, SequencerError, TopicError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorInfo, StatusExt};
@@ -48,6 +48,8 @@ pub(crate) enum Refusal {
     Unavailable(String),
     #[error("{0}; send the same again to find out")]
     OutcomeUnknown(String),
+    #[error("some of the records were appended and others were not: {0}")]
+    PartlyAppended(String),
     #[error("{0}; run a check of the bucket")]
     StoredDataCorrupt(String),
 }
@@ -69,14 +71,14 @@ impl Refusal {
             Self::ProducerFenced { .. } => (ErrorReason::ProducerFenced, Code::FailedPrecondition),
             Self::SequenceTooOld => (ErrorReason::SequenceTooOld, Code::FailedPrecondition),
             Self::Unavailable(_) => (ErrorReason::Unavailable, Code::Unavailable),
-            Self::OutcomeUnknown(_) => (ErrorReason::OutcomeUnknown, Code::Unknown),
+            Self::OutcomeUnknown(_) | Self::PartlyAppended(_) => (ErrorReason::OutcomeUnknown, Code::Unknown),
             Self::StoredDataCorrupt(_) => (ErrorReason::StoredDataCorrupt, Code::DataLoss),
         }
     }
 
     /// It may have been appended, or may yet be.
-    fn is_outcome_unknown(&self) -> bool {
-        matches!(self, Self::OutcomeUnknown(_) | Self::SequenceTooOld)
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::OutcomeUnknown(_) | Self::PartlyAppended(_) | Self::SequenceTooOld)
     }
 
     /// The same request may succeed when sent again.
@@ -88,6 +90,18 @@ impl Refusal {
                 | Self::CorruptBatch(_)
                 | Self::TopicGone { .. }
                 | Self::OutOfOrderSequence { .. }
+        )
+    }
+
+    /// Others can be read on.
+    pub fn is_of_one_partition(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownTopic { .. }
+                | Self::UnknownPartition { .. }
+                | Self::TopicGone { .. }
+                | Self::OffsetOutOfRange { .. }
+                | Self::StoredDataCorrupt(_)
         )
     }
 
@@ -119,6 +133,7 @@ impl Refusal {
             | Self::SequenceTooOld
             | Self::Unavailable(_)
             | Self::OutcomeUnknown(_)
+            | Self::PartlyAppended(_)
             | Self::StoredDataCorrupt(_) => BTreeMap::new(),
         }
     }
@@ -131,6 +146,11 @@ impl Refusal {
             outcome_unknown: self.is_outcome_unknown(),
             retriable: self.is_retriable(),
         }
+    }
+
+    /// As the end of one partition of a fetch stream.
+    pub fn to_fetch_error(&self) -> FetchError {
+        FetchError { reason: self.wire().0.into(), message: self.to_string() }
     }
 
     /// What the sequencer said of a batch.

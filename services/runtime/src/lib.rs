@@ -4,6 +4,7 @@
 //! real process with its bucket, its metrics and its HTTP port.
 
 mod dev;
+mod health;
 mod http;
 mod node;
 

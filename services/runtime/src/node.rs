@@ -13,6 +13,13 @@ use eagre_sequencer_api::{remote::GrpcPeers, server::SequencerServer};
 use eagre_transport::ServerSettings;
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
+use tonic_reflection::server::{
+    Builder,
+    v1::{ServerReflection, ServerReflectionServer},
+    v1alpha::{ServerReflection as OldReflection, ServerReflectionServer as OldReflectionServer},
+};
+
+use crate::health;
 
 pub use eagre_sequencer::StartError;
 
@@ -60,12 +67,19 @@ impl Node {
         let gateway = Gateway::start(env, bucket, reader, sequencer.clone(), GatewaySettings::for_bucket(kind))
             .map_err(|error| StartError::Unreadable(error.to_string()))?;
         let internal = SequencerServer::new(sequencer.clone(), sequencer.clone(), shard);
-        let routes = gateway.routes().add_service(internal.into_service());
-        let stop_serving = CancellationToken::new();
+        let (gateway, stop_serving) = (Arc::new(gateway), CancellationToken::new());
+        let state = NodeState { gateway: gateway.clone(), sequencer: sequencer.clone() };
+        let (reflection, old_reflection) = reflection();
+        let routes = gateway
+            .routes()
+            .add_service(internal.into_service())
+            .add_service(health::service(state, stop_serving.clone()))
+            .add_service(reflection)
+            .add_service(old_reflection);
         let stopped = stop_serving.clone().cancelled_owned();
         // Rivals ask a node how it is from the moment of its claim on, so it serves before it claims.
         let server = tokio::spawn(eagre_transport::serve(grpc, routes, ServerSettings::default(), stopped));
-        let node = Self { gateway: Arc::new(gateway), sequencer, stop_limit, stop_serving, server };
+        let node = Self { gateway, sequencer, stop_limit, stop_serving, server };
         if let Err(error) = node.sequencer.start().await {
             node.stop().await;
             return Err(error);
@@ -116,6 +130,17 @@ impl NodeState {
     pub fn update_metrics(&self) {
         self.gateway.update_metrics();
     }
+}
+
+/// What lets `grpcurl` and others explore the API without its files, in both versions that they ask for.
+fn reflection() -> (ServerReflectionServer<impl ServerReflection>, OldReflectionServer<impl OldReflection>) {
+    let builder = || {
+        Builder::configure()
+            .register_encoded_file_descriptor_set(eagre_proto::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let built = "the descriptors are well formed";
+    (builder().build_v1().expect(built), builder().build_v1alpha().expect(built))
 }
 
 fn store(kind: BucketKind, background: Option<Handle>) -> StoreSettings {

@@ -174,12 +174,17 @@ impl Consumer {
         Ok(records)
     }
 
-    fn take_message(&mut self, message: FetchResponse) -> Result<(), ReadError> {
+    fn take_message(&mut self, mut message: FetchResponse) -> Result<(), ReadError> {
         self.backoff.reset();
         self.is_troubled = false;
         let index = self.stream.as_ref().and_then(|stream| stream.partitions.get(message.index as usize).copied());
         let index =
             index.ok_or_else(|| ReadError::Protocol("a message is of no partition that was asked for".into()))?;
+        if let Some(error) = message.error.take() {
+            let failure = CallFailure::of_partition(error);
+            let Assigned { topic, partition, .. } = &self.partitions[index];
+            return Err(failure.into_read_error(topic, Some(*partition)));
+        }
         self.decoder = Some(Decoder::new(index, message));
         Ok(())
     }

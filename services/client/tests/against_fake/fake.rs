@@ -158,7 +158,7 @@ impl Shared {
             window.clear();
         }
         if let Some(&base_offset) = window.get(&header.base_sequence) {
-            return Outcome::Response(v1::ProduceResponse { base_offset, duplicate: true });
+            return Outcome::Response(v1::ProduceResponse { base_offset, duplicate: true, ..Default::default() });
         }
         if header.base_sequence != *next {
             return error(v1::ErrorReason::OutOfOrderSequence);
@@ -172,7 +172,7 @@ impl Shared {
         partition.next_offset += i64::from(records);
         drop(state);
         self.changed.send_modify(|changes| *changes += 1);
-        Outcome::Response(v1::ProduceResponse { base_offset, duplicate: false })
+        Outcome::Response(v1::ProduceResponse { base_offset, duplicate: false, ..Default::default() })
     }
 
     fn resolve(&self, asked: &v1::FetchPartition) -> v1::PartitionOffset {

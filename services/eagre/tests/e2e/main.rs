@@ -7,6 +7,8 @@ mod clients;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod discovery;
+#[cfg(test)]
 mod fsync;
 #[cfg(test)]
 mod full_disk;

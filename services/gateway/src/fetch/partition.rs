@@ -301,6 +301,12 @@ impl PartitionReader {
         Refusal::StoredDataCorrupt(format!("topic {:?} partition {}: {what}", self.topic, self.partition.partition))
     }
 
+    /// The last message of a partition that cannot be read on.
+    pub fn failed(&self, refusal: &Refusal) -> FetchResponse {
+        metrics::refused(refusal);
+        FetchResponse { error: Some(refusal.to_fetch_error()), ..self.response(*self.tail.borrow()) }
+    }
+
     fn response(&self, view: TailView) -> FetchResponse {
         FetchResponse {
             index: self.index,

@@ -9,7 +9,7 @@ use eagre_sequencer_api::PartitionBounds;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::message::find_by_time;
-use crate::{Shared, refusal::Refusal};
+use crate::{Shared, produce::edge::partition_of, refusal::Refusal};
 
 /// Searches by time that run at once for one request.
 const SEARCHES_AT_ONCE: usize = 16;
@@ -61,7 +61,7 @@ async fn attempt(shared: &Arc<Shared>, partitions: &[FetchPartition]) -> Result<
 async fn want(shared: &Arc<Shared>, asked: &FetchPartition) -> Result<Wanted, Refusal> {
     let position = asked.position.and_then(|position| position.position);
     let position = position.ok_or_else(|| Refusal::InvalidArgument("the position is missing".into()))?;
-    let (topic, partition) = shared.locate(&asked.topic, Some(asked.partition)).await?;
+    let (topic, partition) = shared.locate(&asked.topic, |topic| partition_of(topic, asked.partition)).await?;
     Ok(Wanted { topic, partition, position })
 }
 

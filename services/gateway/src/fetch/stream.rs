@@ -24,7 +24,8 @@ const FRAMING_SHARE: usize = 4;
 const LARGE_MESSAGE_WAIT: Duration = Duration::from_secs(10);
 
 /// The messages of all partitions, each partition's in order. Nothing is read further ahead than the budget while the
-/// client does not take them. The first failure of any partition ends the stream; so does a drain.
+/// client does not take them. What is wrong with one partition ends that one; what is wrong with the service ends the
+/// stream, and so does a drain.
 pub(crate) fn fetch_stream(
     shared: Arc<Shared>,
     places: Vec<Resolved>,
@@ -101,6 +102,7 @@ fn partition_stream(reader: PartitionReader) -> impl Stream<Item = Result<FetchR
         match reader.next().await {
             Ok(Some(response)) => Some((Ok(response), Some(reader))),
             Ok(None) => None,
+            Err(refusal) if refusal.is_of_one_partition() => Some((Ok(reader.failed(&refusal)), None)),
             Err(refusal) => Some((Err(refusal), None)),
         }
     })

@@ -10,24 +10,66 @@ use eagre_model::TopicPartition;
 use eagre_proto::v1::{ProduceResponse, ProduceStreamResponse, produce_stream_response::Outcome};
 use tokio::sync::{mpsc, oneshot};
 
+use super::scatter::Gathering;
 use crate::{metrics, refusal::Refusal};
 
 /// What becomes of a request.
 pub(crate) type Answer = Result<ProduceResponse, Refusal>;
 
-/// The right to answer one request, once. A ticket that is dropped answers that the outcome is unknown.
+/// Where the answer to a request goes.
+pub(crate) enum Reply {
+    Caller(oneshot::Sender<Answer>),
+    Stream { lanes: Arc<Lanes>, request_id: u64 },
+}
+
+impl Reply {
+    /// That of a call, and where it comes out.
+    pub fn unary() -> (Self, oneshot::Receiver<Answer>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self::Caller(sender), receiver)
+    }
+
+    /// The reply to a request that goes to one partition; in a stream it takes the next place in the partition's order.
+    pub fn ticket(self, partition: TopicPartition) -> Ticket {
+        match self {
+            Self::Caller(caller) => Ticket(Some(Destination::Caller(caller))),
+            Self::Stream { lanes, request_id } => lanes.ticket(partition, request_id),
+        }
+    }
+
+    /// Answers a request that belongs to no one partition.
+    pub fn give(self, answer: Answer) {
+        match self {
+            Self::Caller(caller) => {
+                count(&answer);
+                // The caller may have gone; what was appended stays appended.
+                drop(caller.send(answer));
+            }
+            Self::Stream { lanes, request_id } => lanes.answer_now(request_id, answer),
+        }
+    }
+}
+
+fn count(answer: &Answer) {
+    match answer {
+        Ok(_) => metrics::acked(),
+        Err(refusal) => metrics::refused(refusal),
+    }
+}
+
+/// The right to answer one request, or one part of it, once. A ticket that is dropped answers that the outcome is unknown.
 pub(crate) struct Ticket(Option<Destination>);
 
 enum Destination {
     Caller(oneshot::Sender<Answer>),
     Stream { lanes: Arc<Lanes>, partition: TopicPartition, number: u64 },
+    Part { gathering: Arc<Gathering>, partition: u32, places: Vec<usize> },
 }
 
 impl Ticket {
-    /// A ticket and where its answer comes out.
-    pub fn unary() -> (Self, oneshot::Receiver<Answer>) {
-        let (sender, receiver) = oneshot::channel();
-        (Self(Some(Destination::Caller(sender))), receiver)
+    /// A ticket for the records of a request that go to one of its partitions.
+    pub fn of_part(gathering: Arc<Gathering>, partition: u32, places: Vec<usize>) -> Self {
+        Self(Some(Destination::Part { gathering, partition, places }))
     }
 
     pub fn answer(mut self, answer: Answer) {
@@ -36,14 +78,14 @@ impl Ticket {
 
     fn deliver(&mut self, answer: Answer) {
         let Some(destination) = self.0.take() else { return };
-        match &answer {
-            Ok(_) => metrics::acked(),
-            Err(refusal) => metrics::refused(refusal),
-        }
         match destination {
-            // The caller may have gone; what was appended stays appended.
-            Destination::Caller(caller) => drop(caller.send(answer)),
-            Destination::Stream { lanes, partition, number } => lanes.complete(partition, number, answer),
+            Destination::Caller(caller) => Reply::Caller(caller).give(answer),
+            Destination::Stream { lanes, partition, number } => {
+                count(&answer);
+                lanes.complete(partition, number, answer);
+            }
+            // Counted with the whole request.
+            Destination::Part { gathering, partition, places } => gathering.complete(partition, &places, answer),
         }
     }
 }
@@ -92,9 +134,7 @@ impl Lanes {
 
     /// Answers a request that belongs to no partition that exists.
     pub fn answer_now(&self, request_id: u64, answer: Answer) {
-        if let Err(refusal) = &answer {
-            metrics::refused(refusal);
-        }
+        count(&answer);
         self.send(request_id, answer);
     }
 

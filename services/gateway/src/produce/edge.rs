@@ -17,9 +17,25 @@ pub(crate) struct CheckedBatch {
     pub valid: ValidBatch,
 }
 
-/// The partition that a request names.
-pub(crate) fn place(topic: &TopicRecord, partition: Option<u32>) -> Result<TopicPartition, Refusal> {
-    let partition = partition.ok_or_else(|| invalid("the partition is missing"))?;
+/// Where the records of a request go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It names the partition.
+    Partition(TopicPartition),
+    /// It leaves that to the service.
+    ByKey,
+}
+
+/// Where a request goes in this topic.
+pub(crate) fn place(topic: &TopicRecord, partition: Option<u32>) -> Result<Place, Refusal> {
+    match partition {
+        Some(number) => partition_of(topic, number).map(Place::Partition),
+        None => Ok(Place::ByKey),
+    }
+}
+
+/// The partition of this number.
+pub(crate) fn partition_of(topic: &TopicRecord, partition: u32) -> Result<TopicPartition, Refusal> {
     let partitions = topic.placement.partitions();
     if partition >= partitions {
         return Err(Refusal::UnknownPartition { topic: topic.name.clone(), partition, partitions });
@@ -104,7 +120,7 @@ fn within(what: Limited, size: usize, limit: usize) -> Result<(), BatchError> {
     Err(BatchError::TooLarge { what, size_bytes: size as u64, limit_bytes: limit as u64 })
 }
 
-fn invalid(why: &str) -> Refusal {
+pub(super) fn invalid(why: &str) -> Refusal {
     Refusal::InvalidArgument(why.to_owned())
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use eagre_env::HashMap;
-use eagre_model::{TopicPartition, TopicRecord};
+use eagre_model::TopicRecord;
 use eagre_proto::v1::{ProduceRequest, ProduceStreamRequest, ProduceStreamResponse};
 use eagre_sequencer_api::TopicError;
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -16,15 +16,14 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
 
 use super::{
-    answer::{Lanes, Ticket},
-    edge,
-    open::PendingBatch,
+    answer::{Lanes, Reply},
+    edge::{self, Place},
+    submit::submit,
 };
 use crate::{
     Shared,
     admission::{Grant, Grants},
     limits::StreamSlot,
-    metrics,
     refusal::{Refusal, check_topic_name},
 };
 
@@ -96,11 +95,11 @@ impl ProduceAnswers {
         }
         let known = self.shared.directory.known(&parked.request.topic);
         let placed = known.and_then(|topic| {
-            let partition = edge::place(&topic, parked.request.partition).ok()?;
-            Some((topic, partition))
+            let place = edge::place(&topic, parked.request.partition).ok()?;
+            Some((topic, place))
         });
         match placed {
-            Some((topic, partition)) => self.submit(parked, &topic, partition),
+            Some((topic, place)) => self.submit(parked, &topic, place),
             None => {
                 if let Err(refusal) = check_topic_name(&parked.request.topic) {
                     return self.lanes.answer_now(request_id, Err(refusal));
@@ -119,20 +118,20 @@ impl ProduceAnswers {
     fn looked_up(&mut self, name: &str, found: Result<Arc<TopicRecord>, TopicError>) {
         for parked in self.parked.remove(name).unwrap_or_default() {
             let placed = match &found {
-                Ok(topic) => edge::place(topic, parked.request.partition).map(|partition| (topic, partition)),
+                Ok(topic) => edge::place(topic, parked.request.partition).map(|place| (topic, place)),
                 Err(error) => Err(Refusal::of_lookup(error.clone(), name)),
             };
             match placed {
-                Ok((topic, partition)) => self.submit(parked, topic, partition),
+                Ok((topic, place)) => self.submit(parked, topic, place),
                 Err(refusal) => self.lanes.answer_now(parked.request_id, Err(refusal)),
             }
         }
     }
 
-    fn submit(&mut self, parked: Parked, topic: &Arc<TopicRecord>, partition: TopicPartition) {
+    fn submit(&mut self, parked: Parked, topic: &Arc<TopicRecord>, place: Place) {
         let Parked { request_id, request, grant } = parked;
-        let ticket = self.lanes.ticket(partition, request_id);
-        submit(&self.shared, topic, partition, request, ticket, grant);
+        let reply = Reply::Stream { lanes: self.lanes.clone(), request_id };
+        submit(&self.shared, topic, place, request, reply, grant);
     }
 
     /// Reads requests until none is there, too many are open or it is somebody else's turn.
@@ -154,25 +153,6 @@ impl ProduceAnswers {
             }
         }
         cx.waker().wake_by_ref();
-    }
-}
-
-/// Checks a request and hands it to the pipeline. The ticket is answered in any case.
-pub(crate) fn submit(
-    shared: &Shared,
-    topic: &Arc<TopicRecord>,
-    partition: TopicPartition,
-    request: ProduceRequest,
-    ticket: Ticket,
-    grant: Option<Grant>,
-) {
-    let now_ms = shared.env.clock.unix_ms();
-    match edge::check(request.payload, request.producer, &shared.settings.batch_limits, now_ms) {
-        Ok(batch) => {
-            metrics::accepted(batch.valid.header.record_count.unsigned_abs(), batch.bytes.len());
-            shared.pipeline.submit(PendingBatch { topic: topic.clone(), partition, batch, ticket, grant });
-        }
-        Err(refusal) => ticket.answer(Err(refusal)),
     }
 }
 

@@ -13,7 +13,7 @@ use super::refuse;
 use crate::{
     Shared,
     admission::Grants,
-    produce::{ProduceAnswers, answer::Ticket, submit},
+    produce::{ProduceAnswers, answer::Reply, edge, submit},
     refusal::Refusal,
 };
 
@@ -42,9 +42,10 @@ impl ProduceService for Produce {
         self.0.check_open().map_err(refuse)?;
         let grant = request.extensions().get::<Grants>().and_then(Grants::take);
         let request = request.into_inner();
-        let (topic, partition) = self.0.locate(&request.topic, request.partition).await.map_err(refuse)?;
-        let (ticket, answer) = Ticket::unary();
-        submit(&self.0, &topic, partition, request, ticket, grant);
+        let place = |topic: &_| edge::place(topic, request.partition);
+        let (topic, place) = self.0.locate(&request.topic, place).await.map_err(refuse)?;
+        let (reply, answer) = Reply::unary();
+        submit(&self.0, &topic, place, request, reply, grant);
         let lost = |_| Err(Refusal::OutcomeUnknown("the gateway lost track of the request".into()));
         // Refusals of tickets are counted where they are given.
         answer.await.unwrap_or_else(lost).map(Response::new).map_err(Status::from)

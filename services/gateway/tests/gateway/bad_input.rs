@@ -48,8 +48,8 @@ async fn bad_produce_requests_are_refused_for_what_they_are() {
         ("unknown partition", records("t", 2, &["a"]), "UNKNOWN_PARTITION", Code::NotFound),
         ("huge partition", records("t", u32::MAX, &["a"]), "UNKNOWN_PARTITION", Code::NotFound),
         (
-            "no partition",
-            ProduceRequest { partition: None, ..records("t", 0, &["a"]) },
+            "a batch without a partition",
+            ProduceRequest { partition: None, ..of_batch("t", 0, batch(&["a"])) },
             "INVALID_ARGUMENT",
             Code::InvalidArgument,
         ),

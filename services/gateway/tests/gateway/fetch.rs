@@ -154,17 +154,26 @@ async fn a_lost_subscription_is_taken_up_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_topic_ends_its_readers() {
+async fn a_deleted_topic_ends_its_readers_and_no_others() {
     let world = World::new().await;
     world.topic("t", 1).await;
+    world.topic("other", 1).await;
     world.append("t", 0, &["a"]).await;
-    let request = fetch_request("t", 0, earliest(), FetchEnd::Follow, FetchEncoding::Records);
+    let mut request = fetch_request("t", 0, earliest(), FetchEnd::Follow, FetchEncoding::Records);
+    let other = FetchPartition { topic: "other".into(), partition: 0, position: Some(earliest()) };
+    request.partitions.push(other);
     let mut messages = world.fetch().fetch(request).await.unwrap().into_inner();
-    messages.message().await.unwrap().unwrap();
+    assert_eq!(messages.message().await.unwrap().unwrap().index, 0);
     world.topics().delete_topic(DeleteTopicRequest { name: "t".into() }).await.unwrap();
-    let end = messages.message().await.unwrap_err();
-    assert_eq!(end.code(), Code::NotFound);
-    assert_eq!(end.get_details_error_info().unwrap().reason, "UNKNOWN_TOPIC");
+    let end = messages.message().await.unwrap().unwrap();
+    assert_eq!((end.index, end.next_offset), (0, 1));
+    assert_eq!(end.error.unwrap().reason(), ErrorReason::UnknownTopic);
+    world.append("other", 0, &["b"]).await;
+    let message = messages.message().await.unwrap().unwrap();
+    assert_eq!((message.index, message.next_offset), (1, 1));
+    world.topics().delete_topic(DeleteTopicRequest { name: "other".into() }).await.unwrap();
+    assert!(messages.message().await.unwrap().unwrap().error.is_some());
+    assert_eq!(messages.message().await.unwrap(), None, "nothing is left to read");
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,8 +193,8 @@ async fn a_topic_deleted_while_a_stream_opens_ends_it() {
     world.fetch().fetch(request).await.unwrap().into_inner().message().await.unwrap().unwrap();
     world.sequencer.change(|mood| mood.searches_hang = false);
     let mut messages = opened.await.unwrap().unwrap().into_inner();
-    let end = tokio::time::timeout(Duration::from_secs(10), messages.message()).await.expect("it ends").unwrap_err();
-    assert_eq!(end.get_details_error_info().unwrap().reason, "UNKNOWN_TOPIC");
+    let end = tokio::time::timeout(Duration::from_secs(10), messages.message()).await.expect("it ends");
+    assert_eq!(end.unwrap().unwrap().error.unwrap().reason(), ErrorReason::UnknownTopic);
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,10 +231,9 @@ async fn an_object_that_is_lost_is_an_alarm() {
     let mut messages = world.fetch().fetch(everything()).await.unwrap().into_inner();
     let partition = FetchPartition { topic: "t".into(), partition: 0, position: Some(at(At::TimestampMs(0))) };
     let by_time = world.fetch().list_offsets(ListOffsetsRequest { partitions: vec![partition] }).await;
-    for status in [messages.message().await.unwrap_err(), by_time.unwrap_err()] {
-        assert_eq!(status.code(), Code::DataLoss);
-        assert_eq!(status.get_details_error_info().unwrap().reason, "STORED_DATA_CORRUPT");
-    }
+    let by_offset = messages.message().await.unwrap().unwrap().error.unwrap();
+    assert_eq!(by_offset.reason(), ErrorReason::StoredDataCorrupt);
+    assert_eq!(by_time.unwrap_err().code(), Code::DataLoss);
 }
 
 #[tokio::test(start_paused = true)]

@@ -72,6 +72,69 @@ async fn a_stream_answers_each_partition_in_order() {
     assert!(world.store.uploaded.lock().unwrap().len() < 100, "requests share objects");
 }
 
+/// A request that names no partition: values with their keys.
+fn unplaced(topic: &str, records: &[(Option<&str>, &str)]) -> ProduceRequest {
+    let record = |(key, value): &(Option<&str>, &str)| Record {
+        key: key.map(|key| key.to_owned().into()),
+        value: Some((*value).to_owned().into()),
+        ..Record::default()
+    };
+    let records = records.iter().map(record).collect();
+    let payload = Some(produce_request::Payload::Records(RecordList { records }));
+    ProduceRequest { topic: topic.to_owned(), partition: None, payload, producer: None }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_without_a_partition_go_where_their_keys_belong() {
+    let world = World::new().await;
+    world.topic("t", 4).await;
+    let records = [(Some("a"), "0"), (None, "1"), (Some("b"), "2"), (Some("a"), "3"), (Some("c"), "4"), (None, "5")];
+    let answer = world.produce().produce(unplaced("t", &records)).await.unwrap().into_inner();
+    assert_eq!(answer.positions.len(), records.len());
+    assert_eq!(answer.base_offset, answer.positions[0].offset);
+    let placement = eagre_model::Placement::Fixed { partitions: 4 };
+    for ((key, value), position) in records.iter().zip(&answer.positions) {
+        if let Some(key) = key {
+            let partition = eagre_model::keys::partition_for_key(&placement, key.as_bytes());
+            assert_eq!(Some(position.partition), partition, "{value}");
+        }
+        let read = world.read_all("t", position.partition).await;
+        assert!(read.contains(&(position.offset, (*value).to_owned())), "{value} is not at {position:?}: {read:?}");
+    }
+    assert!(answer.positions[0].offset < answer.positions[3].offset, "one key, one order");
+    assert_eq!(answer.positions[1].partition, answer.positions[5].partition, "those without a key stay together");
+
+    let (requests, mut answers) = world.stream().await;
+    requests.send(request(7, unplaced("t", &records))).await.unwrap();
+    let answer = answers.message().await.unwrap().unwrap();
+    let Some(Outcome::Response(response)) = answer.outcome else { panic!("{answer:?}") };
+    assert_eq!((answer.request_id, response.positions.len()), (7, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_placed_is_refused_whole() {
+    let world = World::new().await;
+    world.topic("t", 4).await;
+    let plain = || unplaced("t", &[(Some("a"), "x")]);
+    let numbered = ProducerSequence { producer_id: 1, producer_epoch: 0, first_sequence: 0 };
+    let large = "x".repeat((1 << 20) + 1);
+    let many: Vec<_> = (0..10_001).map(|_| (None, "")).collect();
+    for (what, wrong) in [
+        ("a ready batch", ProduceRequest { partition: None, ..of_batch("t", 0, batch(&["x"])) }),
+        ("a numbered one", ProduceRequest { producer: Some(numbered), ..plain() }),
+        ("nothing", ProduceRequest { payload: None, ..plain() }),
+        ("no records", unplaced("t", &[])),
+        ("one that is too large", unplaced("t", &[(Some("a"), "small"), (Some("b"), &large), (Some("c"), "small")])),
+        ("too many", unplaced("t", &many)),
+    ] {
+        let status = world.produce().produce(wrong).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status}");
+    }
+    for partition in 0..4 {
+        assert!(world.read_all("t", partition).await.is_empty(), "something was appended");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_topic_that_is_looked_up_holds_up_no_other() {
     let world = World::new().await;

@@ -49,8 +49,11 @@ async fn drain(role: &Role, gateway: &Reached, log: &mut Drained, times: &mut Ti
     let mut stream = open(gateway, &assigned, FetchEnd::Stop, FetchEncoding::Batches).await?;
     loop {
         let message = timeout(SILENCE, stream.message()).await.map_err(|_| "silence".to_owned())?;
-        let message = message.inspect_err(|status| role.note_damage(status, &assigned.into()));
         let message = message.map_err(|status| status.message().to_owned())?.ok_or("the stream ended early")?;
+        if let Some(error) = message.error {
+            role.note_end(&error, &assigned.into());
+            return Err(error.message);
+        }
         let next = from(log);
         // After a reconnect a batch may begin below what was asked for.
         log.records.extend(seen(&message, next).into_iter().filter(|seen| seen.offset >= next));

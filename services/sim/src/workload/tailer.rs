@@ -6,7 +6,7 @@ use bytes::Bytes;
 use eagre_env::Randomness;
 use eagre_model::{batch::Limits, records};
 use eagre_proto::v1::{
-    ErrorReason, FetchEncoding, FetchEnd, FetchPartition, FetchRequest, FetchResponse, Position,
+    ErrorReason, FetchEncoding, FetchEnd, FetchError, FetchPartition, FetchRequest, FetchResponse, Position,
     position::Position as At,
 };
 use eagre_verify::{Damaged, Moment, Op, Partition, Polled, Seen};
@@ -15,7 +15,7 @@ use tonic::Streaming;
 
 use super::{
     Role,
-    gateway::{Reached, reach_all, reason},
+    gateway::{Reached, reach_all},
     partitions, topic_name,
 };
 use crate::{payload, world::Phase};
@@ -74,12 +74,16 @@ impl Reading<'_> {
         };
         for _ in 0..messages {
             match timeout(SILENCE, stream.message()).await {
+                Ok(Ok(Some(FetchResponse { error: Some(error), .. }))) => {
+                    let what = format_args!("a partition ended: {:?} {}", error.reason(), error.message);
+                    self.role.world.trace.note(&self.role.host, what);
+                    return self.role.note_end(&error, &self.from);
+                }
                 Ok(Ok(Some(message))) => self.take(gateway, &assigned, opened, message),
                 Ok(Ok(None)) => return,
                 Ok(Err(status)) => {
                     let what = format_args!("the stream broke: {:?} {}", status.code(), status.message());
-                    self.role.world.trace.note(&self.role.host, what);
-                    return self.role.note_damage(&status, &self.from);
+                    return self.role.world.trace.note(&self.role.host, what);
                 }
                 Err(_) => return,
             }
@@ -115,17 +119,17 @@ impl Reading<'_> {
 }
 
 impl Role {
-    /// Writes down that the service called stored bytes damaged. Its message names the partition.
-    pub(super) fn note_damage(&self, status: &tonic::Status, from: &BTreeMap<Partition, i64>) {
-        if reason(status) != Some(ErrorReason::StoredDataCorrupt) {
+    /// Writes down why a partition ended, when the service calls its stored bytes damaged. The message names it.
+    pub(super) fn note_end(&self, error: &FetchError, from: &BTreeMap<Partition, i64>) {
+        if error.reason() != ErrorReason::StoredDataCorrupt {
             return;
         }
         let named = |partition: &Partition| {
-            status.message().contains(&format!("\"{}\" partition {}:", topic_name(*partition), partition.partition))
+            error.message.contains(&format!("\"{}\" partition {}:", topic_name(*partition), partition.partition))
         };
         let partition = from.keys().copied().find(named).unwrap_or(Partition { topic: 0, partition: 0 });
         let from = from.get(&partition).copied().unwrap_or(0);
-        let damaged = Damaged { partition, from, message: status.message().to_owned() };
+        let damaged = Damaged { partition, from, message: error.message.clone() };
         let now = self.world.moment();
         self.world.history().record(self.process, now, now, Op::Damage(damaged));
     }

@@ -57,6 +57,10 @@ struct Waiter {
     ticket: Ticket,
 }
 
+fn appended(base_offset: i64, duplicate: bool) -> ProduceResponse {
+    ProduceResponse { base_offset, duplicate, positions: Vec::new() }
+}
+
 /// What an answer of the sequencer asks for, in order.
 pub(super) enum Effect {
     Forget(TopicNumber),
@@ -250,8 +254,8 @@ impl CommitQueue {
         let mut gone = None;
         for (waiter, outcome) in entry.waiters.into_iter().zip(outcomes) {
             let answer = match outcome.filter(|_| complete) {
-                Some(BatchOutcome::Appended { base_offset }) => Ok(ProduceResponse { base_offset, duplicate: false }),
-                Some(BatchOutcome::Duplicate { base_offset }) => Ok(ProduceResponse { base_offset, duplicate: true }),
+                Some(BatchOutcome::Appended { base_offset }) => Ok(appended(base_offset, false)),
+                Some(BatchOutcome::Duplicate { base_offset }) => Ok(appended(base_offset, true)),
                 Some(BatchOutcome::Refused(reason)) => {
                     let topic = waiter.partition.topic;
                     if reason == RefusalReason::UnknownPartition && gone != Some(topic) {

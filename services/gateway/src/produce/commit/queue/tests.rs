@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::produce::{
+    answer::Reply,
     cutter::Cutter,
     edge::CheckedBatch,
     open::{Next, OpenObjects, PendingBatch},
@@ -42,7 +43,7 @@ impl Play {
         let mut builder = BatchBuilder::new(ProducerFields::NONE);
         builder.push_parts(None, Some(b"v"), std::iter::empty(), 0).unwrap();
         let encoded = builder.finish(Compression::None).unwrap();
-        let (ticket, answer) = Ticket::unary();
+        let (reply, answer) = Reply::unary();
         let partition = TopicPartition { topic: TopicNumber(7), partition: 0 };
         let topic = TopicRecord {
             number: partition.topic,
@@ -53,7 +54,13 @@ impl Play {
             partition_map_version: 0,
         };
         let batch = CheckedBatch { bytes: encoded.bytes, valid: encoded.valid };
-        open.push(PendingBatch { topic: Arc::new(topic), partition, batch, ticket, grant: None });
+        open.push(PendingBatch {
+            topic: Arc::new(topic),
+            partition,
+            batch,
+            ticket: reply.ticket(partition),
+            grant: None,
+        });
         let Next::Object(object, _) = open.take(self.now) else { panic!("one batch is enough") };
         self.answers.push(answer);
         let (order, parts) = self.queue.push(object, self.now);
