@@ -46,7 +46,7 @@ mod topics;
 
 pub use client::{Client, ClientBuilder};
 pub use consumer::{ConsumedRecord, Consumer, ConsumerBuilder, Position};
-pub use eagre_model::{Placement, ResidueClass};
+pub use eagre_model::{Placement, ResidueClass, batch::Compression};
 pub use eagre_transport::InvalidEndpoint;
 pub use error::{ReadError, SendError, TopicError};
 pub use producer::{Ack, Delivery, Producer, ProducerSettings, Record, Report, Reports, TopicProducer};

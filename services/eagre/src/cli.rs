@@ -3,9 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use eagre_client::{Client, InvalidEndpoint};
+use clap_complete::Shell;
+use eagre_client::{Client, Compression, InvalidEndpoint};
 
-use crate::commands::consume::From;
+use crate::commands::consume::From as StartAt;
 
 /// A serverless streaming service over a bucket.
 #[derive(Debug, Parser)]
@@ -27,6 +28,10 @@ pub enum Command {
     Produce(ProduceArgs),
     /// Read the records of a topic to stdout
     Consume(ConsumeArgs),
+    /// Print this program's version and the formats that it reads
+    Version(VersionArgs),
+    /// Print what a shell needs to complete commands
+    Completions(CompletionsArgs),
 }
 
 /// Of `eagre dev`.
@@ -46,15 +51,24 @@ pub struct DevArgs {
 /// Of every command that talks to a service.
 #[derive(Debug, Args)]
 pub struct ConnectArgs {
-    /// The service's gRPC address
-    #[arg(long, value_name = "URL", env = "EAGRE_ENDPOINT", default_value = "http://127.0.0.1:8070")]
-    endpoint: String,
+    /// The service's gRPC address; several, with commas between them or each with its own --endpoint, are gateways of
+    /// one service, for when the first ones cannot be reached
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "EAGRE_ENDPOINT",
+        default_value = "http://127.0.0.1:8070",
+        value_delimiter = ','
+    )]
+    endpoint: Vec<String>,
 }
 
 impl ConnectArgs {
     /// A client of that service.
     pub fn client(&self) -> Result<Client, InvalidEndpoint> {
-        Client::builder(&self.endpoint).build()
+        let mut endpoints = self.endpoint.iter();
+        let builder = Client::builder(endpoints.next().map(String::as_str).unwrap_or_default());
+        endpoints.fold(builder, |builder, endpoint| builder.endpoint(endpoint)).build()
     }
 }
 
@@ -76,12 +90,18 @@ pub enum TopicCommand {
         /// A fixed number of partitions, with keys placed as Kafka does; left out, the topic is elastic
         #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         partitions: Option<u32>,
+        /// A topic of this name with the same partitions is as good as a new one
+        #[arg(long)]
+        if_not_exists: bool,
         /// The service.
         #[command(flatten)]
         connect: ConnectArgs,
     },
     /// Print the names of all topics
     List {
+        /// How topics are printed
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
         /// The service.
         #[command(flatten)]
         connect: ConnectArgs,
@@ -90,6 +110,9 @@ pub enum TopicCommand {
     Describe {
         /// The topic
         name: String,
+        /// How it is printed
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
         /// The service.
         #[command(flatten)]
         connect: ConnectArgs,
@@ -118,6 +141,12 @@ pub struct ProduceArgs {
     /// Write to this partition, whatever the keys are
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub partition: Option<u32>,
+    /// A header of every record; may be given several times
+    #[arg(long, value_name = "K=V", value_parser = header)]
+    pub header: Vec<(String, String)>,
+    /// How batches are compressed
+    #[arg(long, value_enum, default_value_t = Codec::None)]
+    pub compression: Codec,
     /// Read this file instead of stdin; - is stdin
     #[arg(long, value_name = "F")]
     pub file: Option<PathBuf>,
@@ -162,7 +191,7 @@ pub struct ConsumeArgs {
     /// Where to begin: beginning, end, an OFFSET (with --partition), -N for the last N of each partition, or @TIME: RFC
     /// 3339, milliseconds since the epoch, or @-1h. Default: end; with --until-end: beginning
     #[arg(long, value_name = "FROM", allow_hyphen_values = true)]
-    pub from: Option<From>,
+    pub from: Option<StartAt>,
     /// Stop after so many records
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub max: Option<u64>,
@@ -177,13 +206,58 @@ pub struct ConsumeArgs {
     pub connect: ConnectArgs,
 }
 
-/// How `eagre consume` prints records.
+/// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// The value and a newline
+    /// For people; of a record the value and a newline
     Text,
     /// One JSON object a line
     Json,
+}
+
+/// How `eagre produce` compresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Codec {
+    /// Not at all
+    None,
+    /// LZ4: quick
+    Lz4,
+    /// Zstandard: small
+    Zstd,
+}
+
+impl From<Codec> for Compression {
+    fn from(codec: Codec) -> Self {
+        match codec {
+            Codec::None => Self::None,
+            Codec::Lz4 => Self::Lz4,
+            Codec::Zstd => Self::Zstd,
+        }
+    }
+}
+
+/// Of `eagre version`.
+#[derive(Debug, Args)]
+pub struct VersionArgs {
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Of `eagre completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    pub shell: Shell,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    if name.is_empty() {
+        Err("it has no name before the =".to_owned())
+    } else {
+        Ok((name.to_owned(), value.to_owned()))
+    }
 }
 
 /// A tab is hard to type, so it has a name; and so has the backslash that the name begins with.
@@ -242,6 +316,9 @@ mod tests {
             "eagre produce t --key k --key-separator s",
             "eagre produce t --rate 0",
             "eagre produce t --delivery-timeout 0s",
+            "eagre produce t --header name",
+            "eagre produce t --header =value",
+            "eagre produce t --compression bzip2",
             "eagre produce t --delivery-timeout soon",
             "eagre produce",
             "eagre topic create t --partitions 0",
@@ -266,7 +343,7 @@ mod tests {
         let Ok(Command::Consume(args)) = parse("eagre consume t --from -5 --max 3 --format json") else {
             panic!("consume")
         };
-        assert_eq!(args.from, Some(From::Last(5)));
+        assert_eq!(args.from, Some(StartAt::Last(5)));
         assert_eq!((args.max, args.format), (Some(3), Format::Json));
         assert!(parse("eagre consume t --from yesterday").is_err());
     }

@@ -1,4 +1,4 @@
-//! What is said to a person: on stderr, so that stdout carries data alone.
+//! Data goes to stdout; what is said to a person goes to stderr.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -10,6 +10,16 @@ use crate::failure::Failure;
 /// Says something. That nobody can hear it is no reason to fail.
 pub fn say(message: &str) {
     let _ = writeln!(io::stderr(), "{message}");
+}
+
+/// Writes to stdout. Whoever closed it wants no more, which is no failure.
+pub fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Says why the command failed and gives its exit status.

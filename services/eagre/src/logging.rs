@@ -8,6 +8,8 @@ use crate::cli::Command;
 
 /// Names what is logged, as `warn` or `eagre_gateway=debug,info`.
 const FILTER_VARIABLE: &str = "RUST_LOG";
+/// Set to anything: no colour, wherever it goes (<https://no-color.org>).
+const NO_COLOUR_VARIABLE: &str = "NO_COLOR";
 /// SlateDB tells all its settings at each start, and more.
 const SERVICE_FILTER: &str = "info,slatedb=warn";
 
@@ -18,7 +20,9 @@ pub fn start(command: &Command) {
     let filter = std::env::var(FILTER_VARIABLE).ok().filter(|filter| !filter.is_empty());
     let filter = EnvFilter::builder().parse_lossy(filter.as_deref().unwrap_or(default));
     let log = fmt().with_env_filter(filter).with_writer(io::stderr);
-    let log = log.with_ansi(io::stderr().is_terminal());
+    let has_colour =
+        io::stderr().is_terminal() && std::env::var_os(NO_COLOUR_VARIABLE).is_none_or(|set| set.is_empty());
+    let log = log.with_ansi(has_colour);
     if is_service {
         log.init();
     } else {

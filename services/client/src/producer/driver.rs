@@ -60,6 +60,7 @@ impl Shared {
         let bounds = Bounds {
             linger: settings.linger,
             batch_bytes: settings.batch_bytes(),
+            compression: settings.compression,
             delivery_timeout: settings.delivery_timeout,
             in_flight_max: IN_FLIGHT_FIRST,
         };

@@ -26,6 +26,7 @@ const BATCH_AGE_DIVISOR: u32 = 20;
 pub(crate) struct Bounds {
     pub linger: Duration,
     pub batch_bytes: usize,
+    pub compression: Compression,
     pub delivery_timeout: Duration,
     /// How many batches may be sent and not answered; so many the service remembers.
     pub in_flight_max: usize,
@@ -72,7 +73,12 @@ impl Batch {
     }
 
     /// Its bytes with the number they have, or else with this one; and how many sequences were used.
-    fn number(&mut self, identity: Identity, base_sequence: i32) -> Result<(Bytes, u32), BatchError> {
+    fn number(
+        &mut self,
+        identity: Identity,
+        base_sequence: i32,
+        compression: Compression,
+    ) -> Result<(Bytes, u32), BatchError> {
         let mut builder = match std::mem::replace(&mut self.content, Content::Gone) {
             Content::Unnumbered(builder) => *builder,
             Content::Outdated(bytes) => rebuild(&bytes)?,
@@ -85,7 +91,7 @@ impl Batch {
         let Identity { producer_id, epoch: producer_epoch } = identity;
         builder.set_producer(ProducerFields { producer_id, producer_epoch, base_sequence });
         let record_count = builder.record_count();
-        let bytes = builder.finish(Compression::None)?.bytes;
+        let bytes = builder.finish(compression)?.bytes;
         self.content = Content::Numbered(bytes.clone());
         Ok((bytes, record_count))
     }
@@ -258,7 +264,7 @@ impl PartitionQueue {
             self.closed.len() - 1
         });
         let batch = self.closed.get_mut(index)?;
-        match batch.number(identity, self.next_sequence) {
+        match batch.number(identity, self.next_sequence, bounds.compression) {
             Ok((bytes, record_count)) => {
                 self.next_sequence = advance_sequence(self.next_sequence, record_count);
                 if record_count > 0 {

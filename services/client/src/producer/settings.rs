@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use eagre_model::batch::Compression;
+
 /// The largest batch that a producer makes of several records.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// The least memory: some batches of the largest size.
@@ -14,6 +16,8 @@ pub struct ProducerSettings {
     pub linger: Duration,
     /// A batch of several records is not larger than this: 1 MiB, which is also the most. A larger record goes alone.
     pub batch_bytes: usize,
+    /// How batches are compressed: not at all. A batch is compressed by the task that sends it.
+    pub compression: Compression,
     /// What records take that are not settled: 64 MiB, at least 4 MiB. When it is full, handing over more waits.
     pub memory_bytes: usize,
     /// For how long a record is tried to be delivered: 2 minutes.
@@ -25,6 +29,7 @@ impl Default for ProducerSettings {
         Self {
             linger: Duration::from_millis(1),
             batch_bytes: BATCH_BYTES_MAX,
+            compression: Compression::None,
             memory_bytes: 64 << 20,
             delivery_timeout: Duration::from_secs(120),
         }

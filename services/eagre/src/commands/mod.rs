@@ -1,5 +1,7 @@
 //! One file a command.
 
+pub mod completions;
 pub mod consume;
 pub mod produce;
 pub mod topic;
+pub mod version;

@@ -37,7 +37,11 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
         let what = format!("--acks-to {} is the input itself, and would be emptied", path.display());
         return Err(Failure::usage(what).hint("name another file"));
     }
-    let settings = ProducerSettings { delivery_timeout: args.delivery_timeout, ..ProducerSettings::default() };
+    let settings = ProducerSettings {
+        delivery_timeout: args.delivery_timeout,
+        compression: args.compression.into(),
+        ..ProducerSettings::default()
+    };
     let (producer, reports) = client.producer_with_reports(&settings);
     let topic = tokio::select! {
         topic = producer.topic(&args.topic) => topic?,
@@ -61,6 +65,7 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
         topic,
         keys: KeySource::new(args.key),
         partition: args.partition,
+        headers: args.header.into_iter().map(|(name, value)| (name, Some(value.into()))).collect(),
         pacer: args.rate.map(Pacer::new),
         line: 0,
         handed_over: progress.handed_over.clone(),
@@ -137,6 +142,8 @@ struct Intake {
     topic: TopicProducer,
     keys: KeySource,
     partition: Option<u32>,
+    /// Of every record.
+    headers: Vec<(String, Option<Bytes>)>,
     pacer: Option<Pacer>,
     /// Lines taken.
     line: u64,
@@ -189,6 +196,7 @@ impl Intake {
         let sent = match self.keys.record(line) {
             Ok(mut record) => {
                 record.partition = self.partition;
+                record.headers.clone_from(&self.headers);
                 let sent = self.topic.enqueue(record, number).await;
                 sent.map_err(|error| match error {
                     SendError::TooLarge(why) => (why, "a record holds up to 1 MiB"),

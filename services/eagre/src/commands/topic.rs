@@ -1,52 +1,105 @@
 //! `eagre topic`.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{fmt::Write as _, process::ExitCode};
 
-use eagre_client::{Placement, Topic, TopicDescription, TopicError};
+use eagre_client::{PartitionBounds, Placement, Topic, TopicDescription, TopicError};
+use serde_json::{Value, json};
 
 use crate::{
-    cli::{TopicArgs, TopicCommand},
-    console,
+    cli::{Format, TopicArgs, TopicCommand},
+    console::{print, say},
     failure::Failure,
 };
 
 /// Runs the command.
 pub async fn run(args: TopicArgs) -> Result<ExitCode, Failure> {
     match args.command {
-        TopicCommand::Create { name, partitions, connect } => {
-            let topic = connect.client()?.topics().create(&name, partitions).await?;
-            console::say(&format!("created topic {name}: {}", kind(&topic)));
+        TopicCommand::Create { name, partitions, if_not_exists, connect } => {
+            let topics = connect.client()?.topics();
+            match topics.create(&name, partitions).await {
+                Ok(topic) => say(&format!("created topic {name}: {}", kind(&topic))),
+                Err(TopicError::Exists(_)) if if_not_exists => {
+                    let found = topics.describe(&name).await?.topic;
+                    check_same(&found, partitions)?;
+                    say(&format!("topic {name} exists: {}", kind(&found)));
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        TopicCommand::List { connect } => {
+        TopicCommand::List { format, connect } => {
             let topics = connect.client()?.topics().list().await?;
-            print(&topics.iter().fold(String::new(), |out, topic| out + &topic.name + "\n"))?;
+            let line = |topic: &Topic| match format {
+                Format::Text => topic.name.clone() + "\n",
+                Format::Json => topic_json(topic).to_string() + "\n",
+            };
+            print(&topics.iter().map(line).collect::<String>())?;
         }
-        TopicCommand::Describe { name, connect } => {
-            print(&described(&connect.client()?.topics().describe(&name).await?))?;
+        TopicCommand::Describe { name, format, connect } => {
+            let description = connect.client()?.topics().describe(&name).await?;
+            print(&match format {
+                Format::Text => described(&description),
+                Format::Json => description_json(&description).to_string() + "\n",
+            })?;
         }
         TopicCommand::Delete { name, connect } => {
             connect.client()?.topics().delete(&name).await.map_err(|error| match error {
                 TopicError::UnknownTopic(_) => Failure::new(error.to_string()).hint("see `eagre topic list`"),
                 error => error.into(),
             })?;
-            console::say(&format!("deleted topic {name}"));
+            say(&format!("deleted topic {name}"));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes to stdout. Whoever closed it wants no more, which is no failure.
-fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("cannot write to stdout: {error}")))
-        }
-        _ => Ok(()),
+/// Whether a topic that exists is what was asked for.
+fn check_same(found: &Topic, partitions: Option<u32>) -> Result<(), Failure> {
+    let is_same = match (&found.placement, partitions) {
+        (Placement::Fixed { partitions: found }, Some(asked)) => *found == asked,
+        (Placement::Elastic { .. }, None) => true,
+        (Placement::Fixed { .. }, None) | (Placement::Elastic { .. }, Some(_)) => false,
+    };
+    if is_same {
+        return Ok(());
     }
+    let asked = partitions.map_or_else(|| "an elastic one".to_owned(), |count| format!("{count} partitions"));
+    Err(Failure::new(format!("topic {:?} exists and has other partitions: {}, not {asked}", found.name, kind(found)))
+        .hint("leave --partitions as it is, or choose another name"))
+}
+
+fn topic_json(topic: &Topic) -> Value {
+    let placement = match &topic.placement {
+        Placement::Fixed { .. } => "fixed",
+        Placement::Elastic { .. } => "elastic",
+    };
+    json!({
+        "name": topic.name,
+        "id": topic.id,
+        "created_at_ms": topic.created_at_ms,
+        "placement": placement,
+        "partitions": topic.placement.partitions(),
+    })
+}
+
+fn description_json(description: &TopicDescription) -> Value {
+    let TopicDescription { topic, bounds } = description;
+    let partition = |bounds: &PartitionBounds| {
+        let mut partition = json!({
+            "partition": bounds.partition,
+            "log_start_offset": bounds.log_start_offset,
+            "high_watermark": bounds.high_watermark,
+            "size_bytes": bounds.size_bytes,
+        });
+        if let Placement::Elastic { classes } = &topic.placement
+            && let Some(class) = classes.get(bounds.partition as usize)
+        {
+            partition["residue_class"] = json!({ "remainder": class.remainder, "modulus": class.modulus });
+        }
+        partition
+    };
+    let mut described = topic_json(topic);
+    described["partitions"] = bounds.iter().map(partition).collect();
+    described
 }
 
 fn kind(topic: &Topic) -> String {

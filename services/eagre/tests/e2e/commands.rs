@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write, path::Path, process::Output};
 
-use crate::support::{Produce, Server, acks, client, exit_status, finish, signal, wait_until};
+use crate::support::{Produce, Server, acks, client, eagre, exit_status, finish, signal, wait_until};
 
 fn server() -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();
@@ -122,6 +122,87 @@ fn a_line_without_its_key_is_left_out_and_told() {
     assert!(message.contains("2 of 4 records were not acknowledged, the first at line 2"), "{message}");
     assert_eq!(server.run(&["consume", "t", "--until-end"]), "{\"id\":1}\n{\"id\":3}\n");
     assert_eq!(fs::read_to_string(acked.path()).unwrap(), "0 0 1\n0 1 4\n");
+}
+
+#[test]
+fn listings_come_as_json() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "a"]);
+    server.run(&["topic", "create", "b", "--partitions", "3"]);
+    let parse = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let listed: Vec<_> = server.run(&["topic", "list", "--format", "json"]).lines().map(parse).collect();
+    let facts =
+        |topic: &serde_json::Value| (topic["name"].clone(), topic["placement"].clone(), topic["partitions"].clone());
+    assert_eq!(
+        listed.iter().map(facts).collect::<Vec<_>>(),
+        [("a".into(), "elastic".into(), 4.into()), ("b".into(), "fixed".into(), 3.into())]
+    );
+    assert!(with_input(&server, &["produce", "b", "--partition", "2"], b"one\ntwo\n").status.success());
+    let described = parse(&server.run(&["topic", "describe", "b", "--format", "json"]));
+    assert_eq!(described["partitions"][2]["high_watermark"], 2);
+    assert_eq!(described["partitions"][2]["log_start_offset"], 0);
+    let elastic = parse(&server.run(&["topic", "describe", "a", "--format", "json"]));
+    assert_eq!(elastic["partitions"][3]["residue_class"], serde_json::json!({ "remainder": 3, "modulus": 4 }));
+}
+
+#[test]
+fn a_topic_is_made_once_by_those_who_do_not_mind() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t", "--partitions", "3"]);
+    server.run(&["topic", "create", "t", "--partitions", "3", "--if-not-exists"]);
+    server.run(&["topic", "create", "u", "--if-not-exists"]);
+    server.run(&["topic", "create", "u", "--if-not-exists"]);
+    for arguments in [
+        &["topic", "create", "t", "--if-not-exists"][..],
+        &["topic", "create", "t", "--partitions", "4", "--if-not-exists"],
+    ] {
+        let (status, message) = fails(&server, arguments);
+        assert!(status == Some(1) && message.contains("has other partitions"), "{message}");
+    }
+}
+
+#[test]
+fn headers_and_compressed_batches_arrive() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t", "--partitions", "1"]);
+    let line = "a line that repeats itself ".repeat(1_000) + "\n";
+    for compression in ["none", "lz4", "zstd"] {
+        let arguments =
+            ["produce", "t", "--compression", compression, "--header", "a=1", "--header", "b=x=y", "--header", "a="];
+        assert!(with_input(&server, &arguments, line.as_bytes()).status.success());
+    }
+    let text = server.run(&["consume", "t", "--until-end", "--format", "json"]);
+    assert_eq!(text.lines().count(), 3);
+    for record in text.lines() {
+        let record: serde_json::Value = serde_json::from_str(record).unwrap();
+        assert_eq!(record["headers"], serde_json::json!([["a", "1"], ["b", "x=y"], ["a", ""]]));
+        assert_eq!(record["value"].as_str(), Some(line.trim_end_matches('\n')));
+    }
+    let described = server.run(&["topic", "describe", "t", "--format", "json"]);
+    let described: serde_json::Value = serde_json::from_str(&described).unwrap();
+    let bytes = described["partitions"][0]["size_bytes"].as_u64().unwrap();
+    assert!((line.len() as u64..line.len() as u64 * 3 / 2).contains(&bytes), "two of three are small: {bytes}");
+}
+
+#[test]
+fn the_next_endpoint_is_tried() {
+    let (_folder, server) = server();
+    let endpoints = format!("http://127.0.0.1:1,{}", server.endpoint());
+    let listed = finish(client(&endpoints, &["topic", "list"]).spawn().unwrap(), "topic list");
+    assert!(listed.status.success(), "{listed:?}");
+}
+
+#[test]
+fn the_program_says_what_it_is() {
+    let version = finish(eagre().args(["version", "--format", "json"]).spawn().unwrap(), "eagre version");
+    let version: serde_json::Value = serde_json::from_slice(&version.stdout).unwrap();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(version["bucket_formats"], serde_json::json!([1]));
+    assert!(!version["commit"].as_str().unwrap().is_empty());
+    for shell in ["bash", "zsh", "fish"] {
+        let script = finish(eagre().args(["completions", shell]).spawn().unwrap(), "eagre completions");
+        assert!(String::from_utf8(script.stdout).unwrap().contains("delivery-timeout"), "{shell}");
+    }
 }
 
 #[test]

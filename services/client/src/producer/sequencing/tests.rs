@@ -15,6 +15,7 @@ fn bounds() -> Bounds {
     Bounds {
         linger: Duration::from_millis(1),
         batch_bytes: 300,
+        compression: Compression::None,
         delivery_timeout: Duration::from_secs(10),
         in_flight_max: WINDOW,
     }

@@ -1,0 +1,26 @@
+//! `eagre version`.
+
+use std::process::ExitCode;
+
+use eagre_objects::BUCKET_FORMAT;
+use serde_json::json;
+
+use crate::{
+    cli::{Format, VersionArgs},
+    console::print,
+    failure::Failure,
+};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const COMMIT: &str = env!("EAGRE_COMMIT");
+
+/// Runs the command.
+pub fn run(args: &VersionArgs) -> Result<ExitCode, Failure> {
+    print(&match args.format {
+        Format::Text => format!("eagre {VERSION} (commit {COMMIT})\nreads and writes bucket format {BUCKET_FORMAT}\n"),
+        Format::Json => {
+            json!({ "version": VERSION, "commit": COMMIT, "bucket_formats": [BUCKET_FORMAT] }).to_string() + "\n"
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
