@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs the `sh` blocks of docs/quickstart.md as a new user would: in their order, in one shell, in an empty folder.
+"""Runs the `sh` blocks of a page as a new user would: in their order, in one shell, in an empty folder.
 
-Takes the folder that holds the `eagre` binary.
+Takes the page and the folder that holds the `eagre` binary.
 """
 
 import os
@@ -12,21 +12,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "quickstart.md"
+ROOT = Path(__file__).resolve().parent.parent
 SECONDS_MAX = 600
 
 
 def main() -> int:
-    binaries = Path(sys.argv[1]).resolve()
+    page, binaries = (Path(argument).resolve() for argument in sys.argv[1:])
     if not (binaries / "eagre").is_file():
         print(f"{binaries}/eagre is missing: cargo build --release")
         return 1
-    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     # `set -x` would print the data; each block's first line says where it stands.
     steps = [f"echo '--- block {number}'\n{block}" for number, block in enumerate(blocks, 1)]
     script = "set -euo pipefail\n" + "\n".join(steps)
-    with tempfile.TemporaryDirectory(prefix="eagre-quickstart-") as folder:
-        environment = os.environ | {"PATH": f"{binaries}:{os.environ['PATH']}"}
+    with tempfile.TemporaryDirectory(prefix="eagre-page-") as folder:
+        environment = os.environ | {"PATH": f"{binaries}:{os.environ['PATH']}", "EAGRE_PROTO": str(ROOT / "proto")}
         environment.pop("EAGRE_ENDPOINT", None)
         # A group of its own, so that a failed page leaves no service behind.
         shell = subprocess.Popen(["bash", "-c", script], cwd=folder, env=environment, start_new_session=True)
