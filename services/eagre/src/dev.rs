@@ -12,7 +12,7 @@ use eagre_runtime::{Dev, DevError, DevSettings, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::{cli::DevArgs, console::say, failure::Failure, memory};
+use crate::{cli::DevArgs, console::say, failure::Failure};
 
 /// Runs all roles in one process until it is told to stop.
 pub async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
@@ -26,10 +26,7 @@ pub async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
         _ = stop.next() => return Ok(ExitCode::SUCCESS),
     };
     announce(&bucket, dev.grpc, dev.http);
-    let signal = tokio::select! {
-        signal = stop.next() => signal,
-        () = memory::keep_down() => stop.next().await,
-    };
+    let signal = stop.next().await;
     info!(signal, "stopping");
     let stopped = tokio::select! {
         answered = dev.stop() => answered,

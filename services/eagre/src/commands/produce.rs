@@ -268,7 +268,9 @@ fn advice(error: &SendError, topic: &str, delivery_timeout: Duration) -> String 
         }
         SendError::Expired(_) | SendError::OutcomeUnknown(_) => {
             let timeout = humantime::format_duration(delivery_timeout);
-            format!("is the service running, and has its bucket room? --delivery-timeout ({timeout}) says how long to keep trying")
+            format!(
+                "is the service running, and has its bucket room? --delivery-timeout ({timeout}) says how long to keep trying"
+            )
         }
         SendError::TooLarge(_) | SendError::Refused(_) => "nothing after it was sent".to_owned(),
     }
