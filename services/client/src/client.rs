@@ -58,9 +58,9 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// One more gateway of the same service, for when those before it cannot be reached.
-    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
-        self.endpoints.push(endpoint.into());
+    /// More gateways of the same service, for when those before them cannot be reached.
+    pub fn endpoints(mut self, endpoints: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.endpoints.extend(endpoints.into_iter().map(Into::into));
         self
     }
 

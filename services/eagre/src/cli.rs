@@ -67,8 +67,8 @@ impl ConnectArgs {
     /// A client of that service.
     pub fn client(&self) -> Result<Client, InvalidEndpoint> {
         let mut endpoints = self.endpoint.iter();
-        let builder = Client::builder(endpoints.next().map(String::as_str).unwrap_or_default());
-        endpoints.fold(builder, |builder, endpoint| builder.endpoint(endpoint)).build()
+        // clap gives the default where there is none.
+        Client::builder(endpoints.next().map_or("", String::as_str)).endpoints(endpoints).build()
     }
 }
 

@@ -26,8 +26,13 @@ pub async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
         _ = stop.next() => return Ok(ExitCode::SUCCESS),
     };
     announce(&bucket, dev.grpc, dev.http);
-    let signal = stop.next().await;
-    info!(signal, "stopping");
+    let has_failed = tokio::select! {
+        signal = stop.next() => {
+            info!(signal, "stopping");
+            false
+        }
+        () = dev.failed() => true,
+    };
     let stopped = tokio::select! {
         answered = dev.stop() => answered,
         _ = stop.next() => return Err(Failure::new("stopped at once by a second signal")),
@@ -36,6 +41,10 @@ pub async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
         warn!("some requests were left without an answer");
     }
     info!("stopped");
+    if has_failed {
+        let what = "the gateway has failed, which is a bug; the log says how";
+        return Err(Failure::new(what).hint("start it again: what was acknowledged is there"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -41,10 +41,10 @@ pub(crate) struct ByteBudget {
     total_bytes: usize,
 }
 
-/// Bytes granted to one request; returned when dropped.
-#[derive(Debug)]
+/// Bytes granted to one request, which may go on in several parts; returned when the last one is dropped.
+#[derive(Debug, Clone)]
 pub(crate) struct Grant {
-    _permit: OwnedSemaphorePermit,
+    _permit: Arc<OwnedSemaphorePermit>,
 }
 
 /// The grants of one call's messages, in their order: the service takes one for each message that it reads.
@@ -90,7 +90,7 @@ impl Grants {
     }
 
     fn put(&self, permit: OwnedSemaphorePermit) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(Grant { _permit: permit });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(Grant { _permit: Arc::new(permit) });
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct Shared {
     ahead: Arc<ReadAhead>,
     /// Bytes of messages over the usual size that were made and not taken.
     large_messages: Arc<Semaphore>,
-    /// Set when the gateway goes away.
+    /// Set when the gateway goes away, or its pipeline has ended.
     draining: CancellationToken,
 }
 
@@ -120,6 +120,11 @@ impl Gateway {
         let joined = self.shared.pipeline.joined().borrow().is_some();
         let follows = *self.shared.tails.subscribed().borrow() && !self.subscription.is_finished();
         joined && follows && self.shared.check_open().is_ok()
+    }
+
+    /// Returns when the gateway takes nothing any more though nobody told it to: a bug ended it.
+    pub async fn failed(&self) {
+        self.shared.draining.cancelled().await;
     }
 
     /// Ends well: takes no new requests, ends every stream, and answers what it has taken. Returns whether all of it was

@@ -48,8 +48,8 @@ pub(crate) enum Refusal {
     Unavailable(String),
     #[error("{0}; send the same again to find out")]
     OutcomeUnknown(String),
-    #[error("some of the records were appended and others were not: {0}")]
-    PartlyAppended(String),
+    #[error("some of the records may have been appended, and would be there twice if sent again: {0}")]
+    MaybePartly(String),
     #[error("{0}; run a check of the bucket")]
     StoredDataCorrupt(String),
 }
@@ -71,14 +71,14 @@ impl Refusal {
             Self::ProducerFenced { .. } => (ErrorReason::ProducerFenced, Code::FailedPrecondition),
             Self::SequenceTooOld => (ErrorReason::SequenceTooOld, Code::FailedPrecondition),
             Self::Unavailable(_) => (ErrorReason::Unavailable, Code::Unavailable),
-            Self::OutcomeUnknown(_) | Self::PartlyAppended(_) => (ErrorReason::OutcomeUnknown, Code::Unknown),
+            Self::OutcomeUnknown(_) | Self::MaybePartly(_) => (ErrorReason::OutcomeUnknown, Code::Unknown),
             Self::StoredDataCorrupt(_) => (ErrorReason::StoredDataCorrupt, Code::DataLoss),
         }
     }
 
     /// It may have been appended, or may yet be.
     pub fn is_outcome_unknown(&self) -> bool {
-        matches!(self, Self::OutcomeUnknown(_) | Self::PartlyAppended(_) | Self::SequenceTooOld)
+        matches!(self, Self::OutcomeUnknown(_) | Self::MaybePartly(_) | Self::SequenceTooOld)
     }
 
     /// The same request may succeed when sent again.
@@ -133,7 +133,7 @@ impl Refusal {
             | Self::SequenceTooOld
             | Self::Unavailable(_)
             | Self::OutcomeUnknown(_)
-            | Self::PartlyAppended(_)
+            | Self::MaybePartly(_)
             | Self::StoredDataCorrupt(_) => BTreeMap::new(),
         }
     }

@@ -114,6 +114,11 @@ impl Dev {
         Ok(Self { grpc, http, node, http_server, stop_http, background, upkeep })
     }
 
+    /// Returns when it cannot serve any more though nobody stopped it: a bug ended its gateway.
+    pub async fn failed(&self) {
+        self.node.failed().await;
+    }
+
     /// Stops well and bounded; returns whether every request that was taken was answered.
     pub async fn stop(self) -> bool {
         let answered = self.node.stop().await;

@@ -2,6 +2,7 @@
 
 use std::{pin::Pin, time::Duration};
 
+use eagre_proto::v1::{fetch_service_server, produce_service_server, topic_service_server};
 use futures::{Stream, StreamExt as _, stream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,8 @@ use crate::node::NodeState;
 /// How often a watched answer is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 /// Whose health may be asked for. The empty name is the whole process.
-const SERVICES: [&str; 4] = ["", "eagre.v1.TopicService", "eagre.v1.ProduceService", "eagre.v1.FetchService"];
+const SERVICES: [&str; 4] =
+    ["", topic_service_server::SERVICE_NAME, produce_service_server::SERVICE_NAME, fetch_service_server::SERVICE_NAME];
 
 /// The service. Whoever watches is let go at `stop`.
 pub(crate) fn service(state: NodeState, stop: CancellationToken) -> HealthServer<impl Health> {

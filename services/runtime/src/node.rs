@@ -93,6 +93,11 @@ impl Node {
         NodeState { gateway: self.gateway.clone(), sequencer: self.sequencer.clone() }
     }
 
+    /// Returns when the node cannot serve any more though nobody stopped it: a bug ended its gateway.
+    pub async fn failed(&self) {
+        self.gateway.failed().await;
+    }
+
     /// Stops well: answers what it has taken, ends the connections, closes the store and says that its claim is over.
     /// Returns whether every request that it had taken was answered in time.
     pub async fn stop(self) -> bool {
@@ -138,6 +143,8 @@ fn reflection() -> (ServerReflectionServer<impl ServerReflection>, OldReflection
         Builder::configure()
             .register_encoded_file_descriptor_set(eagre_proto::v1::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // What the details of a failed call are made of.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let built = "the descriptors are well formed";
     (builder().build_v1().expect(built), builder().build_v1alpha().expect(built))

@@ -68,14 +68,9 @@ pub(crate) struct AheadRun {
 
 impl ReadAhead {
     pub fn new(reader: RunReader, bytes_max: usize) -> Arc<Self> {
-        let reading_bytes = (bytes_max / READING_SHARE).clamp(1, Semaphore::MAX_PERMITS);
-        Arc::new(Self {
-            reader,
-            reading: Semaphore::new(reading_bytes),
-            reading_bytes: u32::try_from(reading_bytes).unwrap_or(u32::MAX),
-            bytes_max,
-            held: Mutex::default(),
-        })
+        let reading_bytes = u32::try_from(bytes_max / READING_SHARE).unwrap_or(u32::MAX).max(1);
+        let reading = Semaphore::new(reading_bytes as usize);
+        Arc::new(Self { reader, reading, reading_bytes, bytes_max, held: Mutex::default() })
     }
 
     /// Begins to read.

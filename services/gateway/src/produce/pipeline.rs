@@ -23,6 +23,8 @@ use crate::{directory::TopicDirectory, jittered, metrics, refusal::Refusal};
 
 const JOIN_PAUSE_MIN: Duration = Duration::from_millis(20);
 const JOIN_PAUSE_MAX: Duration = Duration::from_millis(1_000);
+/// Between two attempts those that have waited too long are told, so one takes a part of their time only.
+const JOIN_ATTEMPT_MAX: Duration = Duration::from_secs(5);
 
 /// The way of batches into the log. Runs until it is drained or dropped.
 pub(crate) struct Pipeline {
@@ -71,20 +73,22 @@ impl Pipeline {
     pub async fn drain(&self, within: Duration) -> bool {
         self.open.drain();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(task) = task else { return true };
-        let ended = timeout(within, task).await;
+        let Some(mut task) = task else { return true };
+        let ended = timeout(within, &mut task).await;
         let answered = matches!(ended, Ok(Ok(())));
         if !answered {
             tracing::warn!(?within, ?ended, "requests are left unanswered at the end");
-            for object in self.open.take_all() {
-                refuse(object, "this gateway is going away");
-            }
+        }
+        if ended.is_err() {
+            // When it is gone, so is everything that it held, and whoever waited is told.
+            task.abort();
+            let _ = task.await;
         }
         answered
     }
 }
 
-/// Dropped with the task. After a drain nothing is left; after a panic what was submitted and is not cut, and what comes
+/// Dropped with the task. After a drain in time nothing is left. Otherwise what was submitted and is not cut, and what comes
 /// later, is refused, because nobody else would ever answer it.
 struct End {
     open: Arc<OpenObjects>,
@@ -95,7 +99,7 @@ impl Drop for End {
     fn drop(&mut self) {
         self.open.drain();
         for object in self.open.take_all() {
-            refuse(object, "this gateway has failed");
+            refuse(object, "this gateway is going away or has failed");
         }
         self.gone.cancel();
     }
@@ -127,7 +131,7 @@ async fn join(open: &OpenObjects, uploader: &Uploader, sequencer: &dyn Sequencer
     let mut wait = JOIN_PAUSE_MIN;
     loop {
         // An answer that comes too late is an incarnation that nobody has, which costs nothing.
-        let error = match timeout(uploader.settings.answer_after_max, sequencer.join()).await {
+        let error = match timeout(JOIN_ATTEMPT_MAX, sequencer.join()).await {
             Ok(Ok(joined)) => return Some(joined),
             Ok(Err(error)) => error,
             Err(_) => SequencerError::Unavailable("the sequencer does not answer".into()),

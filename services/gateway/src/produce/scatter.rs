@@ -50,11 +50,11 @@ pub(super) fn submit(
         Err(refusal) => return reply.give(Err(refusal)),
     };
     let records = parts.iter().map(|(_, places, _)| places.len()).sum();
-    let gathering = Gathering::new(records, parts.len(), reply, grant);
+    let gathering = Gathering::new(records, parts.len(), reply);
     for (partition, places, batch) in parts {
         let ticket = Ticket::of_part(gathering.clone(), partition, places);
         let partition = TopicPartition { topic: topic.number, partition };
-        hand_over(shared, topic, partition, batch, ticket, None);
+        hand_over(shared, topic, partition, batch, ticket, grant.clone());
     }
 }
 
@@ -98,19 +98,16 @@ struct Gathered {
     any_appended: bool,
     refusal: Option<Refusal>,
     reply: Option<Reply>,
-    /// Held until then.
-    _grant: Option<Grant>,
 }
 
 impl Gathering {
-    fn new(records: usize, parts: usize, reply: Reply, grant: Option<Grant>) -> Arc<Self> {
+    fn new(records: usize, parts: usize, reply: Reply) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Gathered {
             unanswered: parts,
             positions: vec![RecordPosition::default(); records],
             any_appended: false,
             refusal: None,
             reply: Some(reply),
-            _grant: grant,
         })))
     }
 
@@ -142,7 +139,9 @@ impl Gathering {
                 duplicate: false,
                 positions,
             }),
-            Some(refusal) if gathered.any_appended => Err(Refusal::PartlyAppended(refusal.to_string())),
+            // The records are not numbered: sent again, those that were appended would be there twice.
+            Some(Refusal::OutcomeUnknown(why)) => Err(Refusal::MaybePartly(why)),
+            Some(refusal) if gathered.any_appended => Err(Refusal::MaybePartly(refusal.to_string())),
             Some(refusal) => Err(refusal),
         };
         drop(gathered);
@@ -178,7 +177,7 @@ mod tests {
 
     fn gathered(answers: Vec<Answer>) -> Answer {
         let (reply, mut given) = oneshot::channel();
-        let gathering = Gathering::new(answers.len(), answers.len(), Reply::Caller(reply), None);
+        let gathering = Gathering::new(answers.len(), answers.len(), Reply::Caller(reply));
         for (part, answer) in answers.into_iter().enumerate() {
             assert!(given.try_recv().is_err(), "given before all parts were answered");
             gathering.complete(u32::try_from(part).unwrap(), &[part], answer);
@@ -202,9 +201,12 @@ mod tests {
         let refused = || Err(Refusal::Unavailable("away".into()));
         let unknown = || Err(Refusal::OutcomeUnknown("lost".into()));
         assert_eq!(gathered(vec![refused(), refused()]), refused());
-        assert_eq!(gathered(vec![refused(), unknown(), refused()]), unknown());
-        for answers in [vec![refused(), appended(1)], vec![appended(1), unknown()]] {
-            assert!(matches!(gathered(answers), Err(Refusal::PartlyAppended(_))));
+        for answers in
+            [vec![refused(), appended(1)], vec![appended(1), unknown()], vec![refused(), unknown(), refused()]]
+        {
+            let Err(refusal) = gathered(answers) else { panic!("a part failed") };
+            let error = refusal.into_produce_error();
+            assert!(error.outcome_unknown && !error.retriable, "{error:?}");
         }
     }
 }

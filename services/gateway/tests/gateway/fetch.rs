@@ -302,6 +302,43 @@ async fn slow_readers_hold_bounded_memory_and_lose_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn large_batches_that_a_client_does_not_take_leave_no_room_beyond_theirs() {
+    let world = World::with(|settings| {
+        settings.batch_limits.max_batch_bytes = 1 << 20;
+        settings.fetch_message_bytes = 64 << 10;
+        settings.large_messages_bytes_max = 1 << 20;
+    })
+    .await;
+    world.topic("t", 1).await;
+    let value = "v".repeat(900 << 10);
+    for _ in 0..32 {
+        world.append("t", 0, &[&value]).await;
+    }
+    let everything = || fetch_request("t", 0, earliest(), FetchEnd::Stop, FetchEncoding::Batches);
+    let mut stopped = world.fetch().fetch(everything()).await.unwrap().into_inner();
+    stopped.message().await.unwrap().unwrap();
+    // What was made for it and is not taken holds the only place.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut other = world.fetch().fetch(everything()).await.unwrap().into_inner();
+    let refused = other.message().await.unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.get_details_error_info().unwrap().reason),
+        (Code::Unavailable, "UNAVAILABLE".into())
+    );
+    // Small ones need none.
+    world.topic("small", 1).await;
+    world.append("small", 0, &["a"]).await;
+    assert_eq!(world.read_all("small", 0).await.len(), 1);
+    drop(stopped);
+    let mut other = world.fetch().fetch(everything()).await.unwrap().into_inner();
+    let mut last = 0;
+    while let Some(message) = other.message().await.unwrap() {
+        last = message.next_offset;
+    }
+    assert_eq!(last, 32);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_ends_readers_with_a_clear_word() {
     let world = World::new().await;
     world.topic("t", 1).await;

@@ -1,7 +1,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
-use eagre_model::ObjectId;
+use eagre_model::{ObjectId, TopicNumber, TopicPartition};
 use eagre_proto::v1::{produce_stream_response::Outcome, *};
 use tokio::{sync::mpsc, time::Instant};
 use tonic::{Code, codegen::Service};
@@ -393,7 +393,8 @@ async fn a_drain_answers_what_was_taken() {
     until("the upload has begun", || world.store.attempts.load(Ordering::Relaxed) == 1).await;
     let gateway = world.gateway.clone();
     let drained = tokio::spawn(async move { gateway.drain(Duration::from_secs(5)).await });
-    until("it is not ready any more", || !world.gateway.is_ready()).await;
+    world.gateway.failed().await;
+    assert!(!world.gateway.is_ready());
     let refused = world.produce().produce(records("t", 0, &["b"])).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     world.store.uploads(Uploads::Succeed);
@@ -437,6 +438,47 @@ async fn a_gateway_whose_pipeline_died_is_not_ready_and_takes_nothing() {
     let end = tokio::time::timeout(Duration::from_secs(1), answers.message()).await.expect("the open stream ends");
     assert_eq!(end.unwrap_err().code(), Code::Unavailable);
     drop(requests);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_a_gateway_that_cannot_join_are_refused_in_time() {
+    let world = World::starting(|_| {}, |mood| mood.joins_hang = true).await;
+    world.topic("t", 1).await;
+    let began = Instant::now();
+    let refused = world.produce().produce(records("t", 0, &["a"])).await.unwrap_err();
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "UNAVAILABLE");
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+    world.sequencer.change(|mood| mood.joins_hang = false);
+    assert_eq!(world.append("t", 0, &["b"]).await, 0, "the one that was refused was not appended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_more_streams_the_fewer_unanswered_requests_of_each() {
+    let second = Duration::from_secs(1);
+    let world = World::with(|settings| {
+        settings.requests_max = 128;
+        (settings.cut_interval_min, settings.cut_interval_max) = (second, second);
+    })
+    .await;
+    world.topic("t", 1).await;
+    // After this cut all that is read goes into the next object, the only one that is judged from here on.
+    world.append("t", 0, &["first"]).await;
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(world.stream().await);
+    }
+    let (requests, _answers) = world.stream().await;
+    world.sequencer.change(|mood| mood.silent = true);
+    tokio::spawn(async move {
+        for id in 0..100 {
+            // Fails when the test is over.
+            let _ = requests.send(request(id, records("t", 0, &["a"]))).await;
+        }
+        std::future::pending::<()>().await;
+    });
+    let appended = || world.sequencer.appended(TopicPartition { topic: TopicNumber(0), partition: 0 });
+    until("the object is judged", || appended() > 1).await;
+    assert_eq!(appended() - 1, 32, "a fourth of what all may have");
 }
 
 /// The beginning of a unary produce call: its first frame says how long the message is.

@@ -33,6 +33,8 @@ pub struct Mood {
     pub busy: bool,
     /// Growing it breaks every commit stream that is open.
     pub streams_broken: u64,
+    /// Lets no gateway join.
+    pub joins_hang: bool,
     /// Answers no lookup of a topic.
     pub lookups_hang: bool,
     /// Answers no search by time.
@@ -232,6 +234,11 @@ impl FakeSequencer {
         self.mood.send_modify(change);
     }
 
+    /// Records of a partition.
+    pub fn appended(&self, partition: TopicPartition) -> i64 {
+        self.state().logs.get(&partition).map_or(0, |log| log.next_offset)
+    }
+
     fn available(&self) -> Result<(), SequencerError> {
         if self.mood.borrow().unavailable {
             return Err(SequencerError::Unavailable("the test says so".into()));
@@ -277,6 +284,8 @@ async fn serve_commits(
 impl Sequencer for FakeSequencer {
     async fn join(&self) -> Result<Joined, SequencerError> {
         self.available()?;
+        // The sender lives as long as this.
+        let _ = self.mood.subscribe().wait_for(|mood| !mood.joins_hang).await;
         let mut state = self.state();
         state.next_incarnation += 1;
         let (incarnation, upload_epoch) = (state.next_incarnation, UploadEpoch(state.epoch));

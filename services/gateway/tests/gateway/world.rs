@@ -37,7 +37,7 @@ use tokio::{
 };
 use tonic::transport::Channel;
 
-use crate::sequencer::FakeSequencer;
+use crate::sequencer::{FakeSequencer, Mood};
 
 pub const NOW_MS: i64 = 1_800_000_000_000;
 
@@ -57,6 +57,13 @@ impl World {
     }
 
     pub async fn with(adjust: impl FnOnce(&mut GatewaySettings)) -> Self {
+        let world = Self::starting(adjust, |_| {}).await;
+        world.gateway.ready().await;
+        world
+    }
+
+    /// A world whose gateway has been started, with a sequencer in this mood.
+    pub async fn starting(adjust: impl FnOnce(&mut GatewaySettings), mood: impl FnOnce(&mut Mood)) -> Self {
         let network = Arc::new(DuplexNetwork::default());
         let host = HostIdentity { machine: String::new(), process: 1, started: 0 };
         let env = Env::new(Arc::new(TestClock), Arc::new(SeededRandomness::new(1)), network.clone(), host);
@@ -65,6 +72,7 @@ impl World {
         let caches = PageCaches::plain(&CacheSettings::default());
         let reader = RunReader::new(&env, bucket.clone(), caches, &ReaderSettings::default());
         let sequencer = FakeSequencer::new();
+        sequencer.change(mood);
         let mut settings = GatewaySettings::for_bucket(BucketKind::Folder);
         adjust(&mut settings);
         let gateway = Arc::new(Gateway::start(env.clone(), bucket, reader, sequencer.clone(), settings).unwrap());
@@ -74,7 +82,6 @@ impl World {
             let _ = stopped.await;
         });
         let server = tokio::spawn(serving);
-        gateway.ready().await;
         Self { sequencer, store, gateway, network, stop: Some(stop), server }
     }
 

@@ -2,25 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use eagre_client::{Client, ConsumedRecord, Position};
+use eagre_client::{ConsumedRecord, Position};
 use eagre_verify::{Gateway, Op, Partition, Polled, Seen};
 use tokio::time::{sleep, timeout};
 
-use super::{Role, TOPICS, partitions, producer::endpoints};
-use crate::{payload, time::SimClock, world::Phase};
+use super::{Role, TOPICS, partitions};
+use crate::{payload, world::Phase};
 
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Reads on until all that the drainer found has been read.
 pub(crate) async fn run(role: Role) {
     let world = Arc::clone(&role.world);
-    let env = world.env(&role.host, &SimClock::new(Arc::clone(&world.time)), 0);
-    let mut endpoints = endpoints(&role);
-    let mut builder = Client::builder(endpoints.next().unwrap_or_default()).env(env);
-    for endpoint in endpoints {
-        builder = builder.endpoint(endpoint);
-    }
-    let client = builder.build().expect("the endpoints are well formed");
+    let client = role.client();
     let mut consumer = loop {
         let mut opening = client.consumer();
         for (name, _) in TOPICS {

@@ -16,9 +16,10 @@ mod times;
 
 use std::sync::Arc;
 
+use eagre_client::Client;
 use eagre_verify::{Partition, Process, Value};
 
-use crate::world::World;
+use crate::{nodes::GRPC_PORT, time::SimClock, world::World};
 
 /// The topics of every simulation: name, and how many partitions it is created with.
 pub(crate) const TOPICS: [(&str, Option<u32>); 2] = [("orders", Some(3)), ("clicks", None)];
@@ -44,6 +45,17 @@ pub(crate) struct Role {
     pub host: String,
     /// Hosts of the gateways.
     pub gateways: Vec<String>,
+}
+
+impl Role {
+    /// A client of the client crate, over all gateways; each process begins with another one.
+    pub fn client(&self) -> Client {
+        let env = self.world.env(&self.host, &SimClock::new(Arc::clone(&self.world.time)), 0);
+        let (first, count) = (self.process.0 as usize, self.gateways.len());
+        let endpoint = |n: usize| format!("http://{}:{GRPC_PORT}", self.gateways[(first + n) % count]);
+        let builder = Client::builder(endpoint(0)).endpoints((1..count).map(endpoint));
+        builder.env(env).build().expect("the endpoints are well formed")
+    }
 }
 
 /// Values that no other process of the simulation gives out.

@@ -2,25 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use eagre_client::{Client, ProducerSettings, Record, SendError};
+use eagre_client::{ProducerSettings, Record, SendError};
 use eagre_env::Randomness;
 use eagre_verify::{Op, Outcome, Partition, Sent};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{Role, TOPICS, Values};
-use crate::{nodes::GRPC_PORT, payload, time::SimClock, world::Phase};
+use crate::{payload, world::Phase};
 
 /// Sends bursts until the quiet phase, then waits until every record is settled.
 pub(crate) async fn run(role: Role, delivery_timeout: Duration) {
     let world = Arc::clone(&role.world);
     let random = world.random("producer", u64::from(role.process.0));
-    let env = world.env(&role.host, &SimClock::new(Arc::clone(&world.time)), 0);
-    let mut endpoints = endpoints(&role);
-    let mut builder = Client::builder(endpoints.next().unwrap_or_default()).env(env);
-    for endpoint in endpoints {
-        builder = builder.endpoint(endpoint);
-    }
-    let client = builder.build().expect("the endpoints are well formed");
+    let client = role.client();
     let settings = ProducerSettings { delivery_timeout, ..ProducerSettings::default() };
     let producer = client.producer(&settings);
     let mut topics = Vec::new();
@@ -61,12 +55,6 @@ pub(crate) async fn run(role: Role, delivery_timeout: Duration) {
         sleep(Duration::from_millis(1 + random.below(120))).await;
     }
     while waiting.join_next().await.is_some() {}
-}
-
-/// Where the gateways are; each process begins with another one.
-pub(super) fn endpoints(role: &Role) -> impl Iterator<Item = String> + '_ {
-    let (first, count) = (role.process.0 as usize, role.gateways.len());
-    (0..count).map(move |n| format!("http://{}:{GRPC_PORT}", role.gateways[(first + n) % count]))
 }
 
 impl Role {
