@@ -31,11 +31,15 @@ pub enum PlantedBug {
     StaleCachePage,
     /// A read that came back short is served as it is.
     TruncatedRead,
+    /// A flush of metadata is done when its own object of the log is there, whatever becomes of earlier ones.
+    FlushOutOfOrder,
+    /// A new writer of the log goes on right behind its fence, where objects of the writer before it may lie.
+    FenceTooShort,
 }
 
 impl PlantedBug {
     /// Every planted bug, in the order of the table in `docs/testing.md`.
-    pub const ALL: [PlantedBug; 14] = [
+    pub const ALL: [PlantedBug; 16] = [
         Self::AckBeforePut,
         Self::AckBeforeFlush,
         Self::DuplicateFromTentative,
@@ -50,5 +54,7 @@ impl PlantedBug {
         Self::OffsetReused,
         Self::StaleCachePage,
         Self::TruncatedRead,
+        Self::FlushOutOfOrder,
+        Self::FenceTooShort,
     ];
 }

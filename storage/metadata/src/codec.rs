@@ -42,6 +42,15 @@ impl Writer {
         Self(bytes)
     }
 
+    /// Goes on behind these bytes.
+    pub(crate) fn onto(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<u8> {
+        self.0
+    }
+
     pub(crate) fn u8(&mut self, value: u8) -> &mut Self {
         self.0.put_u8(value);
         self
@@ -124,6 +133,11 @@ impl<'a> Reader<'a> {
             [version, ..] => Err(RowError::UnknownVersion(*version)),
             [] => Err(RowError::Truncated),
         }
+    }
+
+    /// The fields of bytes that have no version of their own.
+    pub(crate) fn over(bytes: &'a [u8]) -> Self {
+        Self(bytes)
     }
 
     pub(crate) fn remaining(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Why the store gives no answer. The variants are the caller's decisions.
 
-use slatedb::{CloseReason, ErrorKind};
+use slatedb::{CloseReason, ErrorKind, wal::WalError};
 
 use crate::codec::RowError;
 
@@ -58,9 +58,25 @@ pub enum CloseError {
 
 impl From<slatedb::Error> for OpenError {
     fn from(error: slatedb::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&slatedb::Error> for OpenError {
+    fn from(error: &slatedb::Error) -> Self {
         match error.kind() {
             ErrorKind::Closed(CloseReason::Fenced) => Self::Fenced,
             ErrorKind::Data | ErrorKind::Invalid => Self::Unreadable(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<WalError> for OpenError {
+    fn from(error: WalError) -> Self {
+        match error {
+            WalError::Fenced => Self::Fenced,
+            WalError::DataError(_) => Self::Unreadable(error.to_string()),
             _ => Self::Unavailable(error.to_string()),
         }
     }

@@ -13,6 +13,7 @@ mod open;
 pub mod rows;
 mod settings;
 mod store;
+mod wal;
 
 pub use changes::Changes;
 pub use codec::RowError;

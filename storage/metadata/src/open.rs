@@ -6,12 +6,23 @@ use eagre_env::Env;
 use eagre_model::ShardId;
 use object_store::{ObjectStore, path::Path};
 use slatedb::{
-    CompactorBuilder, Db, ErrorKind, Settings, WalFile, WalReader,
+    CompactorBuilder, Db, DbBuilder, ErrorKind, GarbageCollectorBuilder, Settings,
     admin::AdminBuilder,
-    config::{CompactionWorkerOptions, CompactorOptions, GarbageCollectorDirectoryOptions, GarbageCollectorOptions},
+    config::{
+        CompactionWorkerOptions, CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions,
+        GarbageCollectorOptions,
+    },
+    wal::WalError,
 };
+use tokio_util::sync::CancellationToken;
 
-use crate::{block_cache::BlockCache, clock::StoreClock, error::OpenError, settings::StoreSettings};
+use crate::{
+    block_cache::BlockCache,
+    clock::StoreClock,
+    error::OpenError,
+    settings::StoreSettings,
+    wal::{Listing, LogCollector, LogInit, LogStore},
+};
 
 const MIB: usize = 1024 * 1024;
 
@@ -37,12 +48,19 @@ pub(crate) fn path(shard: ShardId) -> Path {
     Path::from(format!("meta/{}", shard.0))
 }
 
+/// Folder of a shard's log.
+fn log_path(shard: ShardId) -> Path {
+    path(shard).join("wal")
+}
+
 /// What the bucket says before the store is opened.
 struct Found {
     /// 0 before the first writer.
     writer_epoch: u64,
     /// The latest time that anything there carries.
     latest_ms: i64,
+    /// Rows stand in a log that SlateDB wrote itself.
+    has_built_in_log: bool,
 }
 
 /// Opens the store as its only writer: with the epoch that the bucket shows now, so that of two that open at the same
@@ -52,32 +70,78 @@ pub(crate) async fn open(
     store: Arc<dyn ObjectStore>,
     shard: ShardId,
     settings: &StoreSettings,
+    shut: &CancellationToken,
 ) -> Result<(Db, Arc<StoreClock>), OpenError> {
-    let found = look_until_answered(env, &store, shard).await?;
+    let log = LogStore::new(env.clone(), store.clone(), log_path(shard), shut.clone());
+    let mut found = look_until_answered(env, &store, shard, &log).await?;
+    if found.has_built_in_log {
+        replay_built_in_log(env, &store, shard, &found).await?;
+        found = look_until_answered(env, &store, shard, &log).await?;
+    }
     let clock = Arc::new(StoreClock::start(env.clock.clone(), found.latest_ms));
     let mut compactor = CompactorBuilder::new(path(shard), store.clone()).with_options(compactor_options());
-    let mut builder = Db::builder(path(shard), store)
-        .with_settings(db_settings(settings))
+    let collector = GarbageCollectorBuilder::new(path(shard), store.clone())
+        .with_options(collector_options(settings))
+        .with_wal_gc(Arc::new(LogCollector::new(log.clone(), clock.clone())));
+    let mut builder = builder(env, &store, shard, &clock, &found)
         .with_db_cache(Arc::new(BlockCache::new(BLOCK_CACHE_BYTES)), 0)
-        .with_system_clock(clock.clone())
-        .with_seed(env.random.next_u64())
-        .with_expected_epoch(found.writer_epoch);
+        .with_wal_writer(Box::new(LogInit(log)))
+        .with_gc_builder(collector);
     if let Some(background) = &settings.background {
         compactor = compactor.with_runtime(background.clone());
         builder = builder.with_gc_runtime(background.clone());
     }
     let opened = builder.with_compactor_builder(compactor).build().await;
-    let db = opened.map_err(|error| match error.kind() {
-        // The first manifest exists though it did not a moment ago: another's, or our own whose answer was lost.
-        ErrorKind::Data if found.writer_epoch == 0 => OpenError::Fenced,
-        _ => OpenError::from(error),
-    })?;
+    let db = opened.map_err(|error| refused(&error, &found))?;
     Ok((db, clock))
 }
 
-async fn look_until_answered(env: &Env, store: &Arc<dyn ObjectStore>, shard: ShardId) -> Result<Found, OpenError> {
+fn builder(
+    env: &Env,
+    store: &Arc<dyn ObjectStore>,
+    shard: ShardId,
+    clock: &Arc<StoreClock>,
+    found: &Found,
+) -> DbBuilder<Path> {
+    Db::builder(path(shard), store.clone())
+        .with_settings(db_settings())
+        .with_system_clock(clock.clone())
+        .with_seed(env.random.next_u64())
+        .with_expected_epoch(found.writer_epoch)
+}
+
+fn refused(error: &slatedb::Error, found: &Found) -> OpenError {
+    match error.kind() {
+        // The first manifest exists though it did not a moment ago: another's, or our own whose answer was lost.
+        ErrorKind::Data if found.writer_epoch == 0 => OpenError::Fenced,
+        _ => OpenError::from(error),
+    }
+}
+
+/// Moves rows from a log that SlateDB wrote itself, as the first version of the bucket's format had it, to a table, so
+/// that nothing of that log is left to be replayed.
+async fn replay_built_in_log(
+    env: &Env,
+    store: &Arc<dyn ObjectStore>,
+    shard: ShardId,
+    found: &Found,
+) -> Result<(), OpenError> {
+    tracing::info!("moving metadata to the log of this version");
+    let clock = Arc::new(StoreClock::start(env.clock.clone(), found.latest_ms));
+    let db = builder(env, store, shard, &clock, found).build().await.map_err(|error| refused(&error, found))?;
+    db.flush_with_options(FlushOptions { flush_type: FlushType::MemTable }).await?;
+    db.close().await?;
+    Ok(())
+}
+
+async fn look_until_answered(
+    env: &Env,
+    store: &Arc<dyn ObjectStore>,
+    shard: ShardId,
+    log: &LogStore,
+) -> Result<Found, OpenError> {
     loop {
-        match look(env, store, shard).await {
+        match look(env, store, shard, log).await {
             Err(OpenError::Unavailable(error)) => {
                 tracing::warn!(%error, "metadata not readable yet");
                 tokio::time::sleep(LOOK_AGAIN_AFTER).await;
@@ -87,14 +151,14 @@ async fn look_until_answered(env: &Env, store: &Arc<dyn ObjectStore>, shard: Sha
     }
 }
 
-/// Reads the manifest, the list of compactions and the newest WAL object.
-async fn look(env: &Env, store: &Arc<dyn ObjectStore>, shard: ShardId) -> Result<Found, OpenError> {
+/// Reads the manifest, the list of compactions and the newest object of the log.
+async fn look(env: &Env, store: &Arc<dyn ObjectStore>, shard: ShardId, log: &LogStore) -> Result<Found, OpenError> {
     let admin = AdminBuilder::new(path(shard), store.clone())
         .with_seed(env.random.next_u64())
         .with_system_clock(Arc::new(StoreClock::start(env.clock.clone(), 0)))
         .build();
     let Some(manifest) = admin.read_manifest(None).await? else {
-        return Ok(Found { writer_epoch: 0, latest_ms: 0 });
+        return Ok(Found { writer_epoch: 0, latest_ms: 0, has_built_in_log: false });
     };
     let mut latest_ms = manifest.last_l0_clock_tick();
     let mut see = |ms: u64| latest_ms = latest_ms.max(i64::try_from(ms).unwrap_or(i64::MAX));
@@ -102,38 +166,25 @@ async fn look(env: &Env, store: &Arc<dyn ObjectStore>, shard: ShardId) -> Result
     if let Some(compactions) = admin.read_compactions(None).await? {
         compactions.recent_compactions().for_each(|compaction| see(compaction.id().timestamp_ms()));
     }
-    let wal = WalReader::new(path(shard), store.clone());
-    let files = wal.list(manifest.replay_after_wal_id() + 1..).await?;
-    for file in files.iter().rev() {
-        // A fence has none. One that is gone or damaged is for SlateDB to judge, when it replays.
-        match newest_row(file).await {
-            Ok(Some(ms)) => {
-                latest_ms = latest_ms.max(ms);
-                break;
-            }
-            Ok(None) => {}
-            Err(error) if error.kind() == ErrorKind::Data => {}
+    let after = manifest.replay_after_wal_id();
+    let listing = Listing::after(log, after).await?;
+    for (id, _) in listing.objects().rev() {
+        // A fence has no rows. An object that is gone or damaged is for the replay to judge.
+        let newest = match log.load(id).await {
+            Ok(file) => file.newest_ms(),
+            Err(WalError::DataError(_) | WalError::WalTruncated(_)) => None,
             Err(error) => return Err(error.into()),
+        };
+        if let Some(newest_ms) = newest {
+            latest_ms = latest_ms.max(newest_ms);
+            break;
         }
     }
-    Ok(Found { writer_epoch: manifest.writer_epoch(), latest_ms })
+    let has_built_in_log = listing.built_in().any(|(id, _)| id > after);
+    Ok(Found { writer_epoch: manifest.writer_epoch(), latest_ms, has_built_in_log })
 }
 
-/// When the newest row of a WAL object was written; `None` when it has none.
-async fn newest_row(file: &WalFile) -> Result<Option<i64>, slatedb::Error> {
-    let mut rows = file.iterator().await?;
-    let mut newest = None;
-    while let Some(row) = rows.next().await? {
-        newest = newest.max(row.create_ts);
-    }
-    Ok(newest)
-}
-
-fn db_settings(settings: &StoreSettings) -> Settings {
-    let directory =
-        |interval, min_age| GarbageCollectorDirectoryOptions { interval: Some(interval), min_age, dry_run: false };
-    let wal = directory(settings.wal_deletion_interval, settings.wal_age_min);
-    let tables = directory(TABLE_DELETION_INTERVAL, settings.table_age_min);
+fn db_settings() -> Settings {
     Settings {
         // The sequencer flushes; a timer would split its groups.
         flush_interval: None,
@@ -143,18 +194,26 @@ fn db_settings(settings: &StoreSettings) -> Settings {
         l0_max_ssts_per_key: UNCOMPACTED_TABLES_MAX,
         l0_flush_parallelism: 1,
         max_unflushed_bytes: UNFLUSHED_BYTES_MAX,
-        garbage_collector_options: Some(GarbageCollectorOptions {
-            manifest_options: Some(tables),
-            wal_options: Some(wal),
-            // A fence must never go: a writer that was asleep would write in its place.
-            wal_fence_options: None,
-            compacted_options: Some(tables),
-            compactions_options: Some(tables),
-            detach_options: None,
-            boundary_files_enabled: settings.has_conditional_overwrite,
-            ..GarbageCollectorOptions::default()
-        }),
+        garbage_collector_options: None,
         ..Settings::default()
+    }
+}
+
+fn collector_options(settings: &StoreSettings) -> GarbageCollectorOptions {
+    let directory =
+        |interval, min_age| GarbageCollectorDirectoryOptions { interval: Some(interval), min_age, dry_run: false };
+    let wal = directory(settings.wal_deletion_interval, settings.wal_age_min);
+    let tables = directory(TABLE_DELETION_INTERVAL, settings.table_age_min);
+    GarbageCollectorOptions {
+        manifest_options: Some(tables),
+        wal_options: Some(wal),
+        // The log keeps its fences itself.
+        wal_fence_options: None,
+        compacted_options: Some(tables),
+        compactions_options: Some(tables),
+        detach_options: None,
+        boundary_files_enabled: settings.has_conditional_overwrite,
+        ..GarbageCollectorOptions::default()
     }
 }
 

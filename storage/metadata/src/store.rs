@@ -72,7 +72,7 @@ impl MetadataStore {
         // When the caller gives up, what SlateDB has started by then ends too.
         let shut_on_drop = shut.clone().drop_guard();
         let store = Arc::new(GatedStore::new(bucket, shut.clone()));
-        let (db, clock) = open::open(env, store, shard, &settings).await?;
+        let (db, clock) = open::open(env, store, shard, &settings, &shut).await?;
         Ok(Self {
             db,
             clock,

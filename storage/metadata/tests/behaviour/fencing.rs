@@ -87,24 +87,6 @@ async fn of_two_rivals_one_gets_in() {
     }
 }
 
-/// A folder keeps no attributes, so SlateDB does not know its own create again when the answer is lost.
-#[tokio::test(start_paused = true)]
-async fn fenced_is_unknown_because_the_rows_may_be_durable() {
-    for refuses_attributes in [false, true] {
-        let bucket = TestBucket::new();
-        bucket.set(|faults| faults.refuses_attributes = refuses_attributes);
-        let store = open(&env(1), &bucket).await.unwrap();
-        commit(&store, 1, 10).await;
-        bucket.set(|faults| faults.loses_answer = Some("/wal/"));
-        store.write(tail(1, 20)).await.unwrap();
-        let expected = if refuses_attributes { Err(WriteError::Fenced) } else { Ok(()) };
-        assert_eq!(store.flush().await, expected);
-        store.abandon();
-        let again = open(&env(2), &bucket).await.unwrap();
-        assert_eq!(next_offset(&again, 1).await, Some(20), "durable, whatever the flush said");
-    }
-}
-
 /// Whichever answer is lost on the way: the next attempt gets in, and nothing is taken for unreadable.
 #[tokio::test(start_paused = true)]
 async fn an_open_that_loses_an_answer_is_tried_again() {

@@ -10,6 +10,7 @@ mod determinism;
 mod fencing;
 mod folder;
 mod idle;
+mod log;
 mod outages;
 mod reads;
 mod replay;

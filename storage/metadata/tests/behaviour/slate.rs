@@ -17,6 +17,10 @@ pub fn settings() -> Settings {
 }
 
 pub async fn open(bucket: &TestBucket) -> Arc<Db> {
-    let db = Db::builder("raw", bucket.store()).with_settings(settings()).with_seed(1).build().await.unwrap();
+    open_at("raw", bucket).await
+}
+
+pub async fn open_at(path: &str, bucket: &TestBucket) -> Arc<Db> {
+    let db = Db::builder(path, bucket.store()).with_settings(settings()).with_seed(1).build().await.unwrap();
     Arc::new(db)
 }
