@@ -99,10 +99,9 @@ pub struct Group<'a> {
     env: &'a Env,
     cluster_id: &'a str,
     state: &'a mut Loaded,
-    /// Commit records: those that the store holds, then those of this group.
+    /// Commit records of earlier groups.
     records: BTreeMap<ObjectId, Object>,
     grown: BTreeSet<TopicPartition>,
-    producers: BTreeSet<ProducerKey>,
     sealed: Sealed,
 }
 
@@ -115,14 +114,25 @@ pub struct Sealed {
     pub delta: Delta,
     /// What to answer then, in order.
     pub answers: Vec<Answer>,
+    /// What later groups have to know while the store does not show it.
+    pub written: Written,
+}
+
+/// Rows that later groups look up.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// The commit records.
+    pub records: BTreeMap<ObjectId, Object>,
+    /// The producers whose state changed.
+    pub producers: BTreeSet<ProducerKey>,
 }
 
 impl<'a> Group<'a> {
     /// An empty group. `records` are the commit records of its objects, where the store has them; the state holds the
     /// producers of its batches.
     pub fn new(env: &'a Env, cluster_id: &'a str, state: &'a mut Loaded, records: BTreeMap<ObjectId, Object>) -> Self {
-        let (grown, producers, sealed) = Default::default();
-        Self { env, cluster_id, state, records, grown, producers, sealed }
+        let (grown, sealed) = Default::default();
+        Self { env, cluster_id, state, records, grown, sealed }
     }
 
     /// Adds what is asked; order counts.
@@ -159,7 +169,8 @@ impl<'a> Group<'a> {
         if self.env.has_planted(PlantedBug::FloorBeforeRecord) {
             self.check_epoch(request)?;
         }
-        if let Some(record) = self.records.get(&request.object) {
+        let record = self.records.get(&request.object).or_else(|| self.sealed.written.records.get(&request.object));
+        if let Some(record) = record {
             return answer_of(record, hash, request).ok_or(CommitFailure::Mismatch);
         }
         self.check_epoch(request)?;
@@ -169,12 +180,12 @@ impl<'a> Group<'a> {
             self.grown.insert(partition);
             self.sealed.delta.tails.entry(partition).or_default().1.push(run);
         }
-        self.producers.extend(verdict.producers);
+        self.sealed.written.producers.extend(verdict.producers);
         let counts = record_counts(request);
         let outcomes = Outcomes::new(verdict.outcomes.iter().map(|outcome| stored(*outcome)).zip(counts));
         let record = Object { request_hash: hash, live_bytes: verdict.live_bytes, outcomes };
         self.sealed.changes.put::<Object>(&request.object, &record);
-        self.records.insert(request.object, record);
+        self.sealed.written.records.insert(request.object, record);
         Ok(CommitAnswer { outcomes: verdict.outcomes })
     }
 
@@ -232,7 +243,7 @@ impl<'a> Group<'a> {
                 self.sealed.changes.put::<Tail>(partition, &tail.row());
             }
         }
-        for key in &self.producers {
+        for key in &self.sealed.written.producers {
             if let Some(row) = view.producers.get(key).and_then(|state| state.row(last_use)) {
                 self.sealed.changes.put::<Producer>(key, &row);
             }

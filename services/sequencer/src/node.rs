@@ -52,7 +52,8 @@ impl SequencerNode {
     pub fn new(env: Env, bucket: Bucket, peers: Arc<dyn Peers>, settings: SequencerSettings) -> Arc<Self> {
         telemetry::describe();
         let (status, health) = (watch::Sender::new(Status::Idle), Arc::new(Health::default()));
-        let supervisor = Arc::new(Supervisor { env, bucket, peers, settings, status, health });
+        let supervisor =
+            Arc::new(Supervisor { env, bucket, peers, settings, status, health, abandoned: Mutex::default() });
         Arc::new(Self { supervisor, stop: CancellationToken::new(), task: Mutex::new(None) })
     }
 

@@ -1,8 +1,12 @@
 //! The life of a node: claim, hold term after term, step down or be deposed, wait, claim again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use eagre_env::{Env, PlantedBug};
+use eagre_env::{Env, HashMap, PlantedBug};
+use eagre_model::TopicPartition;
 use eagre_objects::Bucket;
 use eagre_sequencer_api::Peers;
 use tokio::sync::{oneshot, watch};
@@ -12,6 +16,7 @@ use tracing::{error, info, warn};
 use crate::{
     committer::CommitterEnd,
     health::Health,
+    judge::TailState,
     lease::{
         authority::Authority,
         claim::Claim,
@@ -85,6 +90,8 @@ pub struct Supervisor {
     pub status: watch::Sender<Status>,
     /// Of the store.
     pub health: Arc<Health>,
+    /// For [`PlantedBug::OffsetReused`]: the tails that this process published last.
+    pub abandoned: Mutex<Option<HashMap<TopicPartition, TailState>>>,
 }
 
 /// Why a claim is held no more.
@@ -203,7 +210,6 @@ impl Supervisor {
         started: &mut Started,
     ) -> HoldEnd {
         let mut pause = Pause::new(self.env.clone(), REOPEN_PAUSE, REOPEN_PAUSE_MAX);
-        let mut abandoned = None;
         loop {
             let begin = Term::begin(
                 &self.env,
@@ -211,7 +217,7 @@ impl Supervisor {
                 &self.settings,
                 authority,
                 &self.health,
-                std::mem::take(&mut abandoned),
+                self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).take(),
             );
             let Some(begun) = stop.run_until_cancelled(begin).await else { return HoldEnd::Stopped };
             let term = match begun {
@@ -236,12 +242,14 @@ impl Supervisor {
             };
             let ended = self.env.clock.monotonic();
             self.status.send_replace(Status::Starting { claim: claim.clone(), since: ended });
-            self.health.flush_ended();
+            if self.env.has_planted(PlantedBug::OffsetReused) {
+                let tails = Some(term.published.tails());
+                *self.abandoned.lock().unwrap_or_else(PoisonError::into_inner) = tails;
+            }
             if end == CommitterEnd::Deposed || authority.is_deposed() {
                 return HoldEnd::Deposed;
             }
             warn!(reason = %end, "the term ended: what was not answered has an unknown outcome");
-            abandoned = self.env.has_planted(PlantedBug::OffsetReused).then(|| term.published.tails());
             if ended.saturating_sub(since) > STABLE {
                 pause.reset();
             }

@@ -221,10 +221,11 @@ impl Scenario {
             PlantedBug::AckBeforeFlush | PlantedBug::WatermarkBeforeFlush => scenario.dies_often("flush.before"),
             PlantedBug::ProducerStateLost => scenario.dies_often("ack.after"),
             PlantedBug::AckBeforePut => scenario.dies_often("put.before"),
-            PlantedBug::FencedIsFailure | PlantedBug::OffsetReused => scenario.the_log_of_the_folder_is_written_twice(),
+            PlantedBug::FencedIsFailure | PlantedBug::OffsetReused => scenario.deposed_with_flushes_under_way(),
             PlantedBug::ResendOutOfOrder => scenario.commit_streams_break(),
             PlantedBug::TruncatedRead => scenario.faults.short_read = 150,
             PlantedBug::WholeRunDuplicateCheck | PlantedBug::OldEpochAccepted | PlantedBug::StaleCachePage => {}
+            PlantedBug::FlushOutOfOrder | PlantedBug::FenceTooShort => scenario.dies_with_flushes_under_way(),
         }
         scenario
     }
@@ -286,11 +287,24 @@ impl Scenario {
         self.disturbances = (0..4).map(|round| (Duration::from_millis(1_000 + 2_500 * round), dies)).collect();
     }
 
-    /// A folder keeps no mark of who wrote, so a write that is repeated after an error meets itself.
-    fn the_log_of_the_folder_is_written_twice(&mut self) {
-        (self.shape, self.bucket) = (Shape::Single, BucketKind::Folder { fsync: true });
-        self.faults = Faults { answer_lost: 40, ..Faults::NONE };
-        self.disturbances.clear();
+    /// The holder's flushes take long after they are durable, and meanwhile the other node, which does not see it any more,
+    /// takes over; then that one dies, and the first one comes back.
+    fn deposed_with_flushes_under_way(&mut self) {
+        let (ms, second) = (Duration::from_millis, Duration::from_secs);
+        self.quiet_pair(second(16));
+        let between = (Host::Node(0), Host::Node(1));
+        let slow = |node| Disturbance::AtPoint {
+            node,
+            point: "flush.after",
+            passes: self.seed % 3,
+            what: AtPoint::Delay(second(5)),
+        };
+        self.disturbances = vec![
+            (ms(2_000), slow(0)),
+            (ms(2_100), Disturbance::Cut { one: between.0, other: between.1, lasting: second(5) }),
+            (ms(8_500), slow(1)),
+            (ms(8_600), Disturbance::Cut { one: between.0, other: between.1, lasting: second(5) }),
+        ];
     }
 
     /// What one gateway sends to the sequencer is held up until several commits are under way, and then lost with the
@@ -302,6 +316,19 @@ impl Scenario {
         let cut = Disturbance::Cut { one, other, lasting: Duration::from_millis(50) };
         let rounds = (1..9).map(|round| Duration::from_millis(1_300 * round));
         self.disturbances = rounds.flat_map(|at| [(at, hold), (at + Duration::from_millis(600), cut)]).collect();
+    }
+
+    /// The node dies again and again while requests to the bucket are refused and tried again, so that objects of its log
+    /// come out of order.
+    fn dies_with_flushes_under_way(&mut self) {
+        (self.shape, self.bucket) = (Shape::Single, BucketKind::Remote);
+        self.chaos = Duration::from_secs(14);
+        let (refusals, dies) = (
+            Disturbance::Refusals { lasting: Duration::from_millis(700) },
+            Disturbance::Crash { node: 0, down: Duration::from_millis(100), power: false },
+        );
+        let rounds = (0..5).map(|round| Duration::from_millis(1_000 + 2_500 * round + 37 * (self.seed % 17)));
+        self.disturbances = rounds.flat_map(|at| [(at, refusals), (at + Duration::from_millis(400), dies)]).collect();
     }
 
     /// Two nodes without faults of the bucket.

@@ -108,6 +108,19 @@ fn truncated_read() {
     is_found(PlantedBug::TruncatedRead, &[CorruptRecord, Unreadable]);
 }
 
+#[test]
+fn flush_out_of_order() {
+    is_found(
+        PlantedBug::FlushOutOfOrder,
+        &[LostWrite, Unseen, OffsetUntrue, StaleEnd, IdempotenceBroken, IndexNotTiled],
+    );
+}
+
+#[test]
+fn fence_too_short() {
+    is_found(PlantedBug::FenceTooShort, &[LostWrite, Unseen, OffsetUntrue, StaleEnd, InconsistentOffset, Vanished]);
+}
+
 /// Not a bug of ours but of whoever runs us: the power fails under a disk that lies.
 #[test]
 fn a_folder_that_does_not_sync() {

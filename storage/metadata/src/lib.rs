@@ -19,5 +19,5 @@ pub use changes::Changes;
 pub use codec::RowError;
 pub use error::{CloseError, OpenError, ReadError, WriteError};
 pub use rows::RowKind;
-pub use settings::StoreSettings;
+pub use settings::{FLUSHES_PARALLEL_MAX, StoreSettings};
 pub use store::MetadataStore;

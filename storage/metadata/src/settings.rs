@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+/// More flushes are never under way at once.
+pub const FLUSHES_PARALLEL_MAX: usize = crate::wal::PARALLEL_MAX;
+
 /// Settings of a [`MetadataStore`](crate::MetadataStore).
 #[derive(Debug, Clone)]
 pub struct StoreSettings {
@@ -22,6 +25,10 @@ pub struct StoreSettings {
     pub table_age_min: Duration,
     /// Whether the bucket replaces an object only when it is still the one that was read (If-Match).
     pub has_conditional_overwrite: bool,
+    /// So many flushes may be under way at once. At most [`FLUSHES_PARALLEL_MAX`].
+    pub flushes_parallel: usize,
+    /// While flushes are under way, the next one begins so long after the last one: this bounds what they cost.
+    pub flush_interval_min: Duration,
     /// How much one request of a scan fetches ahead.
     pub read_ahead_bytes: usize,
 }
@@ -36,6 +43,9 @@ impl StoreSettings {
             wal_deletion_interval: Duration::from_secs(30),
             table_age_min: Duration::from_secs(30 * 60),
             has_conditional_overwrite: false,
+            // One after another: the disk gains nothing by more, and waiting makes groups.
+            flushes_parallel: 1,
+            flush_interval_min: Duration::ZERO,
             read_ahead_bytes: 128 * 1024,
         }
     }
@@ -49,6 +59,9 @@ impl StoreSettings {
             wal_deletion_interval: Duration::from_secs(2 * 60),
             table_age_min: Duration::from_secs(60 * 60),
             has_conditional_overwrite: true,
+            flushes_parallel: 6,
+            // At most 25 PUTs a second.
+            flush_interval_min: Duration::from_millis(40),
             read_ahead_bytes: 1024 * 1024,
         }
     }

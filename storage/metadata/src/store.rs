@@ -26,7 +26,7 @@ use crate::{
     gate::GatedStore,
     open,
     rows::RowKind,
-    settings::StoreSettings,
+    settings::{FLUSHES_PARALLEL_MAX, StoreSettings},
 };
 
 /// What a row takes in a table, roughly; decides how far a scan reads ahead.
@@ -36,8 +36,8 @@ const CACHED_SCAN_ROWS: usize = 256;
 
 /// The rows of one metadata shard, opened by their only writer.
 ///
-/// **One task writes**: it calls [`write`](Self::write) for a group of commits, then [`flush`](Self::flush) once, and
-/// answers when that is done. Reads show durable rows only, and may be stale once another writer has opened the shard:
+/// **One task writes**: it calls [`write`](Self::write) for a group of commits, then begins [`flush`](Self::flush) once, and
+/// answers when that is done; further groups may be written meanwhile. Reads show durable rows only, and may be stale once another writer has opened the shard:
 /// whoever answers from them proves its claim first.
 ///
 /// A store that is dropped is abandoned.
@@ -84,6 +84,16 @@ impl MetadataStore {
         })
     }
 
+    /// So many flushes may be under way at once.
+    pub fn flushes_parallel(&self) -> usize {
+        self.settings.flushes_parallel.clamp(1, FLUSHES_PARALLEL_MAX)
+    }
+
+    /// How far apart flushes begin while some are under way.
+    pub fn flush_interval_min(&self) -> Duration {
+        self.settings.flush_interval_min
+    }
+
     /// Applies changes, all or none, without making them durable. Waits while too much is not flushed.
     ///
     /// # Errors
@@ -97,8 +107,9 @@ impl MetadataStore {
         Ok(())
     }
 
-    /// Makes everything durable that was written before. Waits as long as the bucket fails in a way that may pass. A
-    /// flush whose future is dropped goes on.
+    /// Makes everything durable that was written before it is first polled. Flushes may be under way side by side, up to
+    /// [`flushes_parallel`](Self::flushes_parallel); they end in the order in which they began. Waits as long as the bucket
+    /// fails in a way that may pass. A flush whose future is dropped goes on.
     ///
     /// # Errors
     ///

@@ -1,10 +1,11 @@
 //! Writes and flushes that fail, hang, or lie.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use eagre_metadata::{MetadataStore, StoreSettings};
-use eagre_model::ShardId;
-use eagre_sequencer_api::{CreateTopicError, Sequencer, SequencerError};
+use eagre_model::{ShardId, TopicPartition};
+use eagre_sequencer::SequencerNode;
+use eagre_sequencer_api::{CommitRequest, CreateTopicError, Sequencer, SequencerError};
 
 use crate::{
     faults::Fault,
@@ -13,59 +14,109 @@ use crate::{
 
 #[tokio::test(start_paused = true)]
 async fn after_a_failed_flush_the_outcome_is_unknown_and_a_repetition_settles_it() {
-    // A flush that is applied though it reports failure, and one that is not.
-    for is_applied in [true, false] {
-        let world = World::new();
-        let node = world.node("one").await;
-        node.start().await.unwrap();
-        let topic = node.create_topic("flights", Some(1)).await.unwrap();
-        let partition = of(&topic, 0);
-        let mut gateway = Gateway::join(node.as_ref()).await;
-        assert_eq!(gateway.commit(partition, vec![sequenced(2, 7, 0, 0)]).await, [appended(0)]);
+    let world = World::new();
+    let node = world.node("one").await;
+    node.start().await.unwrap();
+    let topic = node.create_topic("flights", Some(1)).await.unwrap();
+    let partition = of(&topic, 0);
+    let mut gateway = Gateway::join(node.as_ref()).await;
+    assert_eq!(gateway.commit(partition, vec![sequenced(2, 7, 0, 0)]).await, [appended(0)]);
 
-        let first = gateway.request([(partition, vec![sequenced(1, 7, 0, 2), batch(1)])]);
-        if is_applied {
-            world.store.break_puts("meta/0/wal", Fault::LoseAnswer);
-        } else {
-            fence(&world).await;
-        }
-        assert_eq!(gateway.send(first.clone()).await, None, "the stream ends: unknown");
-        world.store.heal();
-        eventually("a new term", async || node.is_ready()).await;
-        assert_eq!(world.claims(), 1, "under the same claim");
-        assert_eq!(end_of(node.as_ref(), partition).await, Some(if is_applied { 4 } else { 2 }));
+    let first = gateway.request([(partition, vec![sequenced(1, 7, 0, 2), batch(1)])]);
+    fence(&world).await;
+    assert_eq!(gateway.send(first.clone()).await, None, "the stream ends: unknown");
+    eventually("a new term", async || node.is_ready()).await;
+    assert_eq!(world.claims(), 1, "under the same claim");
+    assert_eq!(end_of(node.as_ref(), partition).await, Some(2));
+    settle(&node, gateway, partition, first).await;
+    node.stop().await;
+}
 
-        // In order, before anything new.
-        gateway.reopen(node.as_ref()).await;
-        assert_eq!(outcomes(gateway.send(first).await), [appended(2), appended(3)]);
-        assert_eq!(gateway.commit(partition, vec![sequenced(1, 7, 0, 3)]).await, [appended(4)]);
-        let runs = node.read_index(partition, 0, 10).await.unwrap();
-        let spans: Vec<_> = runs.iter().map(|run| (run.base_offset, run.last_offset)).collect();
-        assert_eq!(spans, [(0, 1), (2, 3), (4, 4)]);
-        node.stop().await;
-    }
+/// The flush is applied, but nobody hears of it before another node has taken over.
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_outlives_its_holder_is_settled_by_the_next_one() {
+    let world = World::new();
+    let node = world.node("one").await;
+    node.start().await.unwrap();
+    let topic = node.create_topic("flights", Some(1)).await.unwrap();
+    let partition = of(&topic, 0);
+    let mut gateway = Gateway::join(node.as_ref()).await;
+    assert_eq!(gateway.commit(partition, vec![sequenced(2, 7, 0, 0)]).await, [appended(0)]);
+
+    world.store.break_puts("meta/0/wal", Fault::HoldAnswer);
+    let first = gateway.request([(partition, vec![sequenced(1, 7, 0, 2), batch(1)])]);
+    gateway.stream.requests.send(first.clone()).await.unwrap();
+    eventually("it is applied", async || world.store.count("PUT", "meta/0/wal") > 3).await;
+    world.cut_off("one");
+    let next = world.node("two").await;
+    let starting = tokio::spawn({
+        let next = next.clone();
+        async move { next.start().await }
+    });
+    assert_eq!(gateway.stream.replies.recv().await, None, "the stream ends: unknown");
+    world.store.heal();
+    starting.await.unwrap().unwrap();
+    assert_eq!(end_of(next.as_ref(), partition).await, Some(4), "it was durable");
+    settle(&next, gateway, partition, first).await;
+    next.stop().await;
 }
 
 /// Opens the shard behind the holder's back: its next flush meets another writer.
-async fn fence(world: &World) {
+pub async fn fence(world: &World) {
     let (env, bucket) = (crate::world::env("intruder"), world.bucket().await);
     let intruder =
         MetadataStore::open(&env, bucket.store(), ShardId::FIRST, StoreSettings::for_folder()).await.unwrap();
     intruder.close(Duration::from_secs(5)).await.unwrap();
 }
 
+/// Repeats a request whose outcome is unknown, in order, before anything new.
+async fn settle(node: &Arc<SequencerNode>, mut gateway: Gateway, partition: TopicPartition, first: CommitRequest) {
+    gateway.reopen(node.as_ref()).await;
+    assert_eq!(outcomes(gateway.send(first).await), [appended(2), appended(3)]);
+    assert_eq!(gateway.commit(partition, vec![sequenced(1, 7, 0, 3)]).await, [appended(4)]);
+    let runs = node.read_index(partition, 0, 10).await.unwrap();
+    let spans: Vec<_> = runs.iter().map(|run| (run.base_offset, run.last_offset)).collect();
+    assert_eq!(spans, [(0, 1), (2, 3), (4, 4)]);
+}
+
+/// The log knows its own object again.
 #[tokio::test(start_paused = true)]
-async fn a_topic_that_was_being_created_has_an_unknown_outcome() {
+async fn a_flush_whose_answer_is_lost_is_no_failure() {
     let world = World::new();
     let node = world.node("one").await;
     node.start().await.unwrap();
+    let topic = node.create_topic("flights", Some(1)).await.unwrap();
+    let mut gateway = Gateway::join(node.as_ref()).await;
     world.store.break_puts("meta/0/wal", Fault::LoseAnswer);
-    let created = node.create_topic("flights", Some(1)).await;
-    assert!(matches!(created, Err(CreateTopicError::Sequencer(SequencerError::OutcomeUnknown(_)))), "{created:?}");
-    world.store.heal();
-    eventually("a new term", async || node.is_ready()).await;
-    assert_eq!(node.create_topic("flights", Some(1)).await, Err(CreateTopicError::Exists));
+    for offset in 0..5 {
+        assert_eq!(gateway.commit(of(&topic, 0), vec![batch(1)]).await, [appended(offset)]);
+    }
     node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_was_being_created_has_an_unknown_outcome() {
+    for is_applied in [true, false] {
+        let world = World::new();
+        let node = world.node("one").await;
+        node.start().await.unwrap();
+        let fault = if is_applied { Fault::HoldAnswer } else { Fault::Hang };
+        world.store.break_puts("meta/0/wal", fault);
+        let creating = tokio::spawn({
+            let node = node.clone();
+            async move { node.create_topic("flights", Some(1)).await }
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        node.stop().await;
+        let created = creating.await.unwrap();
+        assert!(matches!(created, Err(CreateTopicError::Sequencer(SequencerError::OutcomeUnknown(_)))), "{created:?}");
+        world.store.heal();
+        let next = world.node("two").await;
+        next.start().await.unwrap();
+        let again = next.create_topic("flights", Some(1)).await;
+        assert_eq!(again.is_err(), is_applied, "{again:?}");
+        next.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

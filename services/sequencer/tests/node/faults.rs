@@ -26,6 +26,8 @@ pub enum Fault {
     LoseAnswer,
     /// It waits until the bucket is healed.
     Hang,
+    /// It is applied and the answer waits until the bucket is healed.
+    HoldAnswer,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +72,12 @@ impl FaultyStore {
         if let Some(latency) = latency {
             tokio::time::sleep(Duration::from_millis(1 + latency.below(20))).await;
         }
+    }
+
+    async fn until_healed(&self) {
+        let mut healed = self.healed.subscribe();
+        healed.mark_unchanged();
+        let _ = healed.changed().await;
     }
 
     /// All is well, and what hung goes on.
@@ -118,10 +126,11 @@ impl ObjectStore for FaultyStore {
         let opts = PutOptions { attributes: Attributes::new(), ..opts };
         match fault {
             Some(Fault::Fail) => return Err(failed()),
-            Some(Fault::Hang) => {
-                let mut healed = self.healed.subscribe();
-                healed.mark_unchanged();
-                let _ = healed.changed().await;
+            Some(Fault::Hang) => self.until_healed().await,
+            Some(Fault::HoldAnswer) => {
+                let result = self.inner.put_opts(location, payload, opts).await;
+                self.until_healed().await;
+                return result;
             }
             Some(Fault::LoseAnswer) => {
                 self.inner.put_opts(location, payload, opts).await?;

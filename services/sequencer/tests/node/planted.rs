@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use eagre_env::PlantedBug;
 use eagre_model::{TopicPartition, TopicRecord};
 use eagre_sequencer::SequencerNode;
-use eagre_sequencer_api::{BatchOutcome, CommitFailure, RefusalReason, Sequencer};
+use eagre_sequencer_api::{BatchOutcome, CommitFailure, CommitRequest, RefusalReason, Sequencer};
 
 use crate::{
+    failures::fence,
     faults::Fault,
     world::{Gateway, World, appended, batch, duplicate, end_of, env, eventually, of, outcomes, sequenced},
 };
@@ -31,6 +32,26 @@ impl Broken {
 
     fn partition(&self) -> TopicPartition {
         of(&self.topic, 0)
+    }
+
+    /// Another node takes over while the flush of this request is applied but not answered.
+    async fn taken_over_during(&mut self, request: CommitRequest) -> Arc<SequencerNode> {
+        let before = self.world.store.count("PUT", "meta/0/wal");
+        self.world.store.break_puts("meta/0/wal", Fault::HoldAnswer);
+        self.gateway.stream.requests.send(request).await.unwrap();
+        let store = &self.world.store;
+        eventually("it is applied", async || store.count("PUT", "meta/0/wal") > before).await;
+        self.world.cut_off("one");
+        let successor = self.world.node("two").await;
+        let starting = tokio::spawn({
+            let successor = successor.clone();
+            async move { successor.start().await }
+        });
+        eventually("it is deposed", async || !self.node.is_ready()).await;
+        self.world.store.heal();
+        starting.await.unwrap().unwrap();
+        self.world.connect("one", self.node.clone());
+        successor
     }
 
     async fn reopened(&mut self) {
@@ -77,21 +98,22 @@ async fn duplicate_from_tentative() {
 #[tokio::test(start_paused = true)]
 async fn fenced_is_failure() {
     let mut broken = Broken::by(PlantedBug::FencedIsFailure).await;
-    broken.world.store.break_puts("meta/0/wal", Fault::LoseAnswer);
     let partition = broken.partition();
+    let request = broken.gateway.request([(partition, vec![batch(1)])]);
+    let successor = broken.taken_over_during(request).await;
     let refused = BatchOutcome::Refused(RefusalReason::OutOfOrderSequence { expected: 0 });
-    assert_eq!(broken.gateway.commit(partition, vec![batch(1)]).await, [refused]);
-    broken.reopened().await;
-    assert_eq!(end_of(broken.node.as_ref(), partition).await, Some(1), "and yet it is there");
+    assert_eq!(outcomes(broken.gateway.stream.replies.recv().await), [refused]);
+    assert_eq!(end_of(successor.as_ref(), partition).await, Some(1), "and yet it is there");
 }
 
 #[tokio::test(start_paused = true)]
 async fn offset_reused() {
     let mut broken = Broken::by(PlantedBug::OffsetReused).await;
-    broken.world.store.break_puts("meta/0/wal", Fault::LoseAnswer);
     let partition = broken.partition();
     let request = broken.gateway.request([(partition, vec![batch(1)])]);
-    assert_eq!(broken.gateway.send(request.clone()).await, None);
+    let successor = broken.taken_over_during(request.clone()).await;
+    assert_eq!(broken.gateway.stream.replies.recv().await, None);
+    successor.stop().await;
     broken.reopened().await;
     assert_eq!(outcomes(broken.gateway.send(request).await), [appended(0)]);
     assert_eq!(broken.gateway.commit(partition, vec![batch(1)]).await, [appended(0)], "twice the same offset");
@@ -106,7 +128,8 @@ async fn floor_before_record() {
     // Two new terms, with a commit under each epoch.
     for _ in 0..2 {
         let mut other = Gateway::join(broken.node.as_ref()).await;
-        broken.world.store.break_puts("meta/0/wal", Fault::LoseAnswer);
+        other.commit(partition, vec![batch(1)]).await;
+        fence(&broken.world).await;
         let lost = other.request([(partition, vec![batch(1)])]);
         assert_eq!(other.send(lost).await, None);
         broken.reopened().await;

@@ -1,0 +1,249 @@
+//! The first half: from waiting work to a flush under way.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    task::Poll,
+};
+
+use eagre_env::PlantedBug;
+use eagre_metadata::{
+    Changes, ReadError,
+    rows::{Object, Producer, ProducerKey},
+};
+use eagre_model::ObjectId;
+use eagre_sequencer_api::CommitReply;
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, poll, stream};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Committer, CommitterEnd};
+use crate::{
+    group::{Answer, Group, Sealed, Work, Written},
+    judge::{ProducerState, Rules, duplicates_only, producers_of},
+    published::Delta,
+    telemetry,
+};
+
+/// So much work goes into one group at most.
+const GROUP_MAX: usize = 256;
+/// So many rows are looked up at a time.
+const LOOKUPS_PARALLEL: usize = 16;
+
+/// A group whose rows are written and on their way to the bucket.
+pub(super) struct Flight {
+    /// What to publish when it lands.
+    pub(super) delta: Delta,
+    /// What to answer then, in order.
+    pub(super) answers: Vec<Answer>,
+    /// Ends when the rows are durable; `None`: there are none, but what the answers rest on may be in the air.
+    pub(super) flush: Option<BoxFuture<'static, Result<(), CommitterEnd>>>,
+    /// Its place in the air.
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// Judges and begins to write.
+pub(super) struct Takeoff {
+    committer: Committer,
+    /// One permit a flight that may be in the air.
+    room: Arc<Semaphore>,
+    flights_max: usize,
+    last: Option<Instant>,
+    /// Of the flights that may still be in the air, the oldest first: the store does not show their rows yet.
+    airborne: VecDeque<Written>,
+    early: Vec<Work>,
+}
+
+impl Takeoff {
+    pub(super) fn new(committer: Committer, room: Arc<Semaphore>, flights_max: usize) -> Self {
+        Self { committer, room, flights_max, last: None, airborne: VecDeque::new(), early: Vec::new() }
+    }
+
+    /// Until the queue is closed and empty.
+    pub(super) async fn run(
+        mut self,
+        mut queue: mpsc::Receiver<Work>,
+        stop: CancellationToken,
+        begun: mpsc::Sender<Flight>,
+    ) -> Result<(), CommitterEnd> {
+        loop {
+            let room = self.find_room(&mut queue).await;
+            let mut group = std::mem::take(&mut self.early);
+            while group.is_empty() {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled(), if !queue.is_closed() => queue.close(),
+                    taken = queue.recv_many(&mut group, GROUP_MAX) => {
+                        if taken == 0 {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+            telemetry::group(group.len(), queue.len());
+            let authority = self.committer.authority.clone();
+            let flight = authority.unless_deposed(self.take_off(group, room)).await??;
+            if begun.send(flight).await.is_err() {
+                // The other half has failed, and says why.
+                return std::future::pending().await;
+            }
+            let Committer { sweep, store, .. } = &mut self.committer;
+            sweep.step(store).await?;
+        }
+    }
+
+    /// Waits until there may be one more flight: there is room, and the last one began long enough ago or nothing is in the
+    /// air. Work collects meanwhile.
+    async fn find_room(&mut self, queue: &mut mpsc::Receiver<Work>) -> OwnedSemaphorePermit {
+        let answers_early = self.committer.env.has_planted(PlantedBug::DuplicateFromTentative);
+        let room = loop {
+            tokio::select! {
+                biased;
+                room = self.room.clone().acquire_owned() => break room.expect("nobody closes it"),
+                Some(work) = queue.recv(), if answers_early && self.early.len() < GROUP_MAX => {
+                    self.early.extend(answer_early(&self.committer, work));
+                }
+            }
+        };
+        let Some(last) = self.last else { return room };
+        let others = u32::try_from(self.flights_max - 1).unwrap_or(u32::MAX);
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(last + self.committer.store.flush_interval_min()) => {}
+            _all_landed = self.room.acquire_many(others) => {}
+        }
+        room
+    }
+
+    async fn take_off(&mut self, works: Vec<Work>, room: OwnedSemaphorePermit) -> Result<Flight, CommitterEnd> {
+        self.committer.authority.warm();
+        // What took off so long ago has landed: there would be no room otherwise.
+        while self.airborne.len() >= self.flights_max {
+            self.airborne.pop_front();
+        }
+        let records = self.look_up_records(&works).await?;
+        self.load_producers(&works).await?;
+        let committer = &mut self.committer;
+        let mut group = Group::new(&committer.env, &committer.cluster_id, &mut committer.state, records);
+        for work in works {
+            group.add(work);
+        }
+        let Sealed { mut changes, delta, mut answers, written } = group.seal();
+        committer.env.fail_point("commit.judged").await;
+        if committer.env.has_planted(PlantedBug::AckBeforeFlush) {
+            answers.drain(..).for_each(Answer::give);
+        }
+        if committer.env.has_planted(PlantedBug::WatermarkBeforeFlush) {
+            committer.published.publish(&delta);
+        }
+        self.airborne.push_back(written);
+        let flush = if changes.is_empty() {
+            None
+        } else {
+            self.committer.sweep.add_to(&mut changes);
+            Some(self.begin_flush(changes).await?)
+        };
+        self.shrink_producers();
+        Ok(Flight { delta, answers, flush, room })
+    }
+
+    /// Commit records of the objects: those that are in the air before those that the store shows.
+    async fn look_up_records(&self, works: &[Work]) -> Result<BTreeMap<ObjectId, Object>, ReadError> {
+        let airborne = |object: &ObjectId| self.airborne.iter().find_map(|written| written.records.get(object));
+        let (mut records, mut missing) = (BTreeMap::new(), Vec::new());
+        for work in works {
+            if let Work::Commit { request, .. } = work {
+                match airborne(&request.object) {
+                    Some(record) => drop(records.insert(request.object, record.clone())),
+                    None => missing.push(request.object),
+                }
+            }
+        }
+        let store = &self.committer.store;
+        let look_up = |object| async move { store.get::<Object>(&object).await.map(|row| (object, row)) };
+        let found: Vec<(ObjectId, Option<Object>)> =
+            stream::iter(missing).map(look_up).buffered(LOOKUPS_PARALLEL).try_collect().await?;
+        records.extend(found.into_iter().filter_map(|(object, record)| Some((object, record?))));
+        Ok(records)
+    }
+
+    async fn load_producers(&mut self, works: &[Work]) -> Result<(), ReadError> {
+        let committer = &mut self.committer;
+        let producers = &mut committer.state.view.producers;
+        let mut missing: Vec<ProducerKey> = Vec::new();
+        for work in works {
+            if let Work::Commit { request, .. } = work {
+                missing.extend(producers_of(request).filter(|key| !producers.touch(key)));
+            }
+        }
+        if committer.env.has_planted(PlantedBug::ProducerStateLost) {
+            missing.clear();
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        let store = &committer.store;
+        let look_up = |key| async move { store.get::<Producer>(&key).await.map(|row| (key, row)) };
+        let mut found = stream::iter(missing).map(look_up).buffered(LOOKUPS_PARALLEL);
+        while let Some((key, row)) = found.try_next().await? {
+            producers.insert(key, ProducerState::of_row(row));
+        }
+        Ok(())
+    }
+
+    /// Writes, and begins to flush under authority. A flush that hangs is waited for.
+    async fn begin_flush(
+        &mut self,
+        changes: Changes,
+    ) -> Result<BoxFuture<'static, Result<(), CommitterEnd>>, CommitterEnd> {
+        let Committer { env, store, authority, health, .. } = &self.committer;
+        authority.await_it().await?;
+        let flushing = health.flush_begins(env);
+        let begun = env.clock.monotonic();
+        self.last = Some(Instant::now());
+        store.write(changes).await?;
+        // The write may have waited for room.
+        authority.await_it().await?;
+        env.fail_point("flush.before").await;
+        let (store, env) = (store.clone(), env.clone());
+        let mut flush = async move {
+            let flushed = store.flush().await;
+            if flushed.is_ok() {
+                env.fail_point("flush.after").await;
+            }
+            telemetry::flushed(env.clock.monotonic().saturating_sub(begun), flushed.is_ok());
+            drop(flushing);
+            Ok(flushed?)
+        }
+        .boxed();
+        // From here on it is under way, whoever waits for it.
+        match poll!(&mut flush) {
+            Poll::Ready(flushed) => Ok(std::future::ready(flushed).boxed()),
+            Poll::Pending => Ok(flush),
+        }
+    }
+
+    /// Lets go of producers that were not used for long. What the store does not show yet stays.
+    fn shrink_producers(&mut self) {
+        let producers = &mut self.committer.state.view.producers;
+        for key in self.airborne.iter().flat_map(|written| &written.producers) {
+            producers.touch(key);
+        }
+        producers.shrink();
+        telemetry::producers(producers.len());
+    }
+}
+
+/// The planted bug [`PlantedBug::DuplicateFromTentative`]: a duplicate of what is being flushed is answered at once.
+fn answer_early(committer: &Committer, work: Work) -> Option<Work> {
+    let Work::Commit { request, slot, budget } = work else { return Some(work) };
+    match duplicates_only(&committer.state.view, &request, Rules::default()) {
+        Some(answer) => {
+            Answer::Commit(slot, CommitReply { object: request.object, result: Ok(answer) }, budget).give();
+            None
+        }
+        None => Some(Work::Commit { request, slot, budget }),
+    }
+}
