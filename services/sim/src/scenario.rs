@@ -318,17 +318,15 @@ impl Scenario {
         self.disturbances = rounds.flat_map(|at| [(at, hold), (at + Duration::from_millis(600), cut)]).collect();
     }
 
-    /// The node dies again and again while requests to the bucket are refused and tried again, so that objects of its log
-    /// come out of order.
+    /// The node dies again and again while some PUTs take seconds, so that objects of its log are there behind one that is
+    /// not.
     fn dies_with_flushes_under_way(&mut self) {
         (self.shape, self.bucket) = (Shape::Single, BucketKind::Remote);
+        self.faults = Faults { slow: 120, late: 60, ..Faults::NONE };
         self.chaos = Duration::from_secs(14);
-        let (refusals, dies) = (
-            Disturbance::Refusals { lasting: Duration::from_millis(700) },
-            Disturbance::Crash { node: 0, down: Duration::from_millis(100), power: false },
-        );
-        let rounds = (0..5).map(|round| Duration::from_millis(1_000 + 2_500 * round + 37 * (self.seed % 17)));
-        self.disturbances = rounds.flat_map(|at| [(at, refusals), (at + Duration::from_millis(400), dies)]).collect();
+        let dies = Disturbance::Crash { node: 0, down: Duration::from_millis(100), power: false };
+        let rounds = (0..6).map(|round| Duration::from_millis(1_000 + 2_000 * round + 37 * (self.seed % 17)));
+        self.disturbances = rounds.map(|at| (at, dies)).collect();
     }
 
     /// Two nodes without faults of the bucket.

@@ -118,7 +118,10 @@ fn flush_out_of_order() {
 
 #[test]
 fn fence_too_short() {
-    is_found(PlantedBug::FenceTooShort, &[LostWrite, Unseen, OffsetUntrue, StaleEnd, InconsistentOffset, Vanished]);
+    is_found(
+        PlantedBug::FenceTooShort,
+        &[IndexNotTiled, LostWrite, Unseen, OffsetUntrue, StaleEnd, InconsistentOffset],
+    );
 }
 
 /// Not a bug of ours but of whoever runs us: the power fails under a disk that lies.
