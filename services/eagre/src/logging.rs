@@ -10,8 +10,8 @@ use crate::cli::Command;
 const FILTER_VARIABLE: &str = "RUST_LOG";
 /// Set to anything: no colour, wherever it goes (<https://no-color.org>).
 const NO_COLOUR_VARIABLE: &str = "NO_COLOR";
-/// SlateDB tells all its settings at each start, and more.
-const SERVICE_FILTER: &str = "info,slatedb=warn";
+/// SlateDB tells all its settings at each start, and more; object_store every request that it repeats.
+const SERVICE_FILTER: &str = "info,slatedb=warn,object_store=warn";
 
 /// Starts logging: of a service what it does, of a client what went wrong, or what `RUST_LOG` asks for.
 pub fn start(command: &Command) {
