@@ -3,8 +3,8 @@
 use eagre_gateway::GatewaySettings;
 use eagre_objects::{BucketKind, check::price::Cut};
 
-/// How a gateway over a bucket behind a network cuts what comes in into objects.
-pub fn remote_cut() -> Cut {
-    let settings = GatewaySettings::for_bucket(BucketKind::Remote);
+/// How a gateway over a bucket of this kind cuts what comes in into objects.
+pub fn cut_over(kind: BucketKind) -> Cut {
+    let settings = GatewaySettings::for_bucket(kind);
     Cut { interval: settings.cut_interval_min, object_bytes_max: settings.object_bytes_max }
 }

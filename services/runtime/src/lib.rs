@@ -9,7 +9,7 @@ mod health;
 mod http;
 mod node;
 
-pub use cut::remote_cut;
+pub use cut::cut_over;
 pub use dev::{Dev, DevError, DevSettings};
 pub use http::Observed;
 pub use node::{Node, NodeParts, StartError};

@@ -236,7 +236,8 @@ impl Check {
     }
 }
 
-const OTHERWISE_SLOW_DELETION: &str = "metadata that is no longer needed is kept for a day instead of an hour";
+const OTHERWISE_SLOW_DELETION: &str =
+    "over a network, metadata that is no longer needed is kept for a day instead of an hour";
 const OTHERWISE_FENCED: &str =
     "a lost answer to a write of the metadata store looks like a rival's write: the service opens it anew";
 

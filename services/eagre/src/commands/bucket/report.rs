@@ -9,7 +9,7 @@ use eagre_objects::{
         price::{self, Cost, Cut, S3_STANDARD},
     },
 };
-use eagre_runtime::remote_cut;
+use eagre_runtime::cut_over;
 use serde_json::{Value, json};
 
 /// What acknowledgements are expected to take is worked out for an object of this size and the commit of it.
@@ -70,7 +70,7 @@ impl<'a> Checked<'a> {
             let put = report.latencies.iter().find(|latency| latency.op == Op::Put && latency.size_bytes == size_bytes);
             put.map_or(&[][..], |latency| &latency.sorted)
         };
-        let (cut, commits) = (remote_cut(), puts(COMMIT_BYTES));
+        let (cut, commits) = (cut_over(kind), puts(COMMIT_BYTES));
         let month = |rate: &f64| price::month(&S3_STANDARD, cut, *rate, percentile(commits, 50));
         let is_billed = kind == BucketKind::Remote && !commits.is_empty();
         Self {
@@ -196,10 +196,12 @@ pub fn line(finding: &Finding) -> String {
         (Outcome::Right, _) => ("right", String::new()),
         (Outcome::Wrong(detail), None) => ("WRONG", detail.clone()),
         (Outcome::Unsupported, None) => ("WRONG", "not supported".into()),
-        (Outcome::Wrong(detail), Some(otherwise)) => ("no", format!("{detail}; what comes of it: {otherwise}")),
-        (Outcome::Unsupported, Some(otherwise)) => ("no", format!("not supported; what comes of it: {otherwise}")),
+        (Outcome::Wrong(detail), Some(otherwise)) => ("no", format!("{detail}; that means {otherwise}")),
+        (Outcome::Unsupported, Some(otherwise)) => ("no", format!("not supported; that means {otherwise}")),
         (Outcome::Unknown(detail), _) => ("unknown", detail.clone()),
     };
+    // What a store says may have several lines.
+    let detail = detail.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = format!("{mark:<8} {:<28} {detail}", finding.check);
     line.trim_end().to_owned() + "\n"
 }
