@@ -20,13 +20,10 @@ use object_store::{Error as StoreError, ObjectStore};
 use self::bench::Bench;
 pub use self::{
     bench::CHECK_FOLDER,
-    record::RECORD_KEY,
+    record::{RECORD_KEY, Record},
     speed::{Latency, Op, percentile},
 };
-pub(crate) use self::{
-    bench::is_leftover,
-    record::{RECORD_BYTES_MAX, Record},
-};
+pub(crate) use self::{bench::is_leftover, record::RECORD_BYTES_MAX};
 
 /// Writers that race for one key.
 pub const WRITERS: usize = 8;

@@ -21,7 +21,7 @@ const RIGHT: &str = "right";
 
 /// What the races of a bucket came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub struct Record {
     format: u32,
     verdict: String,
     /// Version of the program that ran them.
@@ -56,20 +56,20 @@ impl Record {
     }
 
     /// The bytes to store: one line of JSON.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(self).expect("numbers and strings are always JSON");
         bytes.push(b'\n');
         bytes
     }
 
     /// Reads stored bytes; `None`: they are no record of races that were passed, so they are run again.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
         let record: Self = serde_json::from_slice(bytes).ok()?;
         (record.format >= FORMAT && record.verdict == RIGHT).then_some(record)
     }
 
     /// Whether the bucket replaces an object only when it is still the one that was read.
-    pub(crate) fn has_conditional_overwrite(&self) -> bool {
+    pub fn has_conditional_overwrite(&self) -> bool {
         self.has_conditional_overwrite
     }
 }
