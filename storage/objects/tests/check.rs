@@ -200,6 +200,29 @@ async fn a_whole_check_of_a_sound_store_times_every_size() {
     assert!(report.latencies.iter().all(|latency| latency.sorted.is_sorted()));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_check_that_is_stopped_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = Env::system();
+    let bucket = Unopened::at(&env, &BucketUrl::Folder(folder.path().into())).await.unwrap();
+    for findings in 1..4 {
+        let check = Check::new(&env, bucket.store());
+        let mut told = 0;
+        let plan = Plan::full();
+        let report = check.run(&plan, |_| {
+            told += 1;
+            if told == findings {
+                check.stop();
+            }
+        });
+        let report = report.await;
+        assert!(report.findings.len() < 5 && report.latencies.is_empty(), "{report:?}");
+        check.clean_up().await.unwrap();
+        bucket.remove_empty_folders(check::CHECK_FOLDER).await;
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
 async fn opened(store: &Arc<Faulty>) -> std::result::Result<Bucket, OpenError> {
     let env = Env::system();
     Unopened::of(&env, store.clone(), BucketKind::Remote, "the bucket".into()).open(&env).await

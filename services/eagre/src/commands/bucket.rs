@@ -2,7 +2,7 @@
 
 mod report;
 
-use std::{process::ExitCode, time::Duration};
+use std::{pin::pin, process::ExitCode, time::Duration};
 
 use eagre_env::Env;
 use eagre_objects::{
@@ -45,9 +45,20 @@ async fn check(args: BucketCheckArgs) -> Result<ExitCode, Failure> {
             printed = print(&report::line(finding));
         }
     };
-    let outcome = tokio::select! {
-        report = check.run(&plan, &mut tell) => Ok(report),
-        signal = signals.next() => Err(signal),
+    let outcome = {
+        let mut run = pin!(check.run(&plan, &mut tell));
+        tokio::select! {
+            report = &mut run => Ok(report),
+            signal = signals.next() => {
+                // What is under way would otherwise be written after the clean-up.
+                check.stop();
+                tokio::select! {
+                    _ = run => {}
+                    _ = signals.next() => {}
+                }
+                Err(signal)
+            }
+        }
     };
     let cleaned = tokio::select! {
         cleaned = timeout(CLEAN_UP_MAX, check.clean_up()) => {

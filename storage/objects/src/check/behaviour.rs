@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures::{TryStreamExt, future::try_join_all};
+use futures::{TryStreamExt, future::join_all};
 use object_store::{Error as StoreError, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt};
 
 use super::{
@@ -82,7 +82,9 @@ pub(super) async fn create_if_absent(bench: &Bench) -> Judged {
 /// An object that many write at once is one writer's, whole.
 pub(super) async fn overwrite_races(bench: &Bench) -> Judged {
     let bytes: Vec<_> = (0..WRITERS).map(|writer| pattern(writer as u64, 100_000)).collect();
-    try_join_all(bytes.iter().map(|bytes| bench.put("over", bytes))).await?;
+    // All of them, also when one fails: none may go on when this returns.
+    let written = join_all(bytes.iter().map(|bytes| bench.put("over", bytes))).await;
+    written.into_iter().collect::<Result<(), _>>()?;
     let read = bench.read("over").await?;
     ensure(bytes.contains(&read), || "the object is no writer's: writes are not atomic".into())
 }

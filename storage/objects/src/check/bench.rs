@@ -1,6 +1,13 @@
 //! The place below `check/<random>/` where a check works, and what it does there again and again.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use eagre_env::{Clock, Env};
@@ -28,12 +35,22 @@ pub(super) struct Bench {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) clock: Arc<dyn Clock>,
     root: Path,
+    stopped: AtomicBool,
 }
 
 impl Bench {
     pub(super) fn new(env: &Env, store: Arc<dyn ObjectStore>) -> Self {
         let root = Path::from(format!("{CHECK_FOLDER}/{:0NONCE_DIGITS$x}", env.random.next_u128()));
-        Self { store, clock: env.clock.clone(), root }
+        Self { store, clock: env.clock.clone(), root, stopped: AtomicBool::new(false) }
+    }
+
+    /// From now on nothing new is begun.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     pub(super) fn at(&self, key: &str) -> Path {
@@ -44,10 +61,12 @@ impl Bench {
         self.store.put(&self.at(key), bytes.clone().into()).await.map(drop)
     }
 
-    /// Writes many keys, some at a time.
+    /// Writes many keys, some at a time. When it returns, no write goes on.
     pub(super) async fn put_all(&self, keys: impl Iterator<Item = String>, bytes: &Bytes) -> Result<(), StoreError> {
         let put = async |key: String| self.put(&key, bytes).await;
-        stream::iter(keys).map(put).buffer_unordered(IN_FLIGHT).try_collect().await
+        let going_on = stream::iter(keys).take_while(|_| ready(!self.is_stopped()));
+        let written: Vec<_> = going_on.map(put).buffer_unordered(IN_FLIGHT).collect().await;
+        written.into_iter().collect()
     }
 
     pub(super) async fn read(&self, key: &str) -> Result<Bytes, StoreError> {

@@ -15,6 +15,7 @@ mod speed;
 use std::sync::Arc;
 
 use eagre_env::Env;
+use futures::{FutureExt, future::BoxFuture};
 use object_store::{Error as StoreError, ObjectStore};
 
 use self::bench::Bench;
@@ -167,60 +168,44 @@ impl Check {
         self.bench.put("first", &bytes::Bytes::from_static(b"a check of this bucket")).await
     }
 
-    /// Does what the plan says and tells each finding as it comes. It may be dropped at any time; [`Check::clean_up`] is for
-    /// the caller to call, however it ended.
+    /// Does what the plan says and tells each finding as it comes. [`Check::clean_up`] is for the caller to call, however it
+    /// ended. When it is dropped, writes may go on for a while, and come after the clean-up; [`Check::stop`] ends it better.
     pub async fn run(&self, plan: &Plan, mut tell: impl FnMut(&Finding)) -> Report {
         let bench = &self.bench;
-        let mut findings = Vec::new();
-        let mut found = |check, otherwise, judged: Judged| {
-            let outcome = match judged {
-                Ok(()) => Outcome::Right,
-                Err(Flaw::Wrong(detail)) => Outcome::Wrong(detail),
-                Err(Flaw::Unsupported) => Outcome::Unsupported,
-                Err(Flaw::Failed(error)) => Outcome::Unknown(error.to_string()),
-            };
-            let finding = Finding { check, otherwise, outcome };
-            tell(&finding);
-            findings.push(finding);
-        };
-        found(CREATE_RACES, None, races::create(bench, plan.create_races).await);
-        found(UPDATE_RACES, Some(OTHERWISE_SLOW_DELETION), races::update(bench, plan.update_races).await);
+        let mut report = Report { findings: Vec::new(), latencies: Vec::new() };
+        let mut findings = Findings { report: &mut report, tell: &mut tell };
+        findings.add(CREATE_RACES, None, races::create(bench, plan.create_races).await);
+        let otherwise = Some(OTHERWISE_SLOW_DELETION);
+        findings.add(UPDATE_RACES, otherwise, races::update(bench, plan.update_races).await);
         if plan.everything {
-            found("read after write", None, behaviour::read_after_write(bench).await);
-            found(
-                "read after overwrite",
-                Some("nothing: objects are written once"),
-                behaviour::read_after_overwrite(bench).await,
-            );
-            found("create if absent", None, behaviour::create_if_absent(bench).await);
-            found("whole overwrites", None, behaviour::overwrite_races(bench).await);
-            found("ranged reads", None, behaviour::ranged_reads(bench).await);
-            found("missing objects", None, behaviour::missing_objects(bench).await);
-            found("list after write", None, behaviour::list(bench).await);
-            if plan.listed_keys > 0 {
-                found("long listings", None, behaviour::long_list(bench, plan.listed_keys).await);
+            for part in parts() {
+                if bench.is_stopped() {
+                    return report;
+                }
+                findings.add(part.check, part.otherwise, (part.look)(bench).await);
             }
-            found("delete", None, behaviour::delete(bench).await);
-            found("large object", None, behaviour::large_object(bench).await);
-            found(
-                "keys below keys",
-                Some("nothing: no key of Eagre's lies below another"),
-                oddities::nested(bench).await,
-            );
-            found("attributes", Some(OTHERWISE_FENCED), oddities::attributes(bench).await);
-            found("clock", Some("deletions of old metadata come early or late"), oddities::clock(bench).await);
         }
-        let mut latencies = Vec::new();
+        if plan.listed_keys > 0 && !bench.is_stopped() {
+            findings.add("long listings", None, behaviour::long_list(bench, plan.listed_keys).await);
+        }
         for (size_bytes, count) in &plan.timed {
+            if bench.is_stopped() {
+                break;
+            }
             match speed::time(bench, *size_bytes, *count).await {
-                Ok(timed) => latencies.extend(timed),
+                Ok(timed) => findings.report.latencies.extend(timed),
                 Err(error) => {
-                    found("speed", None, Err(error.into()));
+                    findings.add("speed", None, Err(error.into()));
                     break;
                 }
             }
         }
-        Report { findings, latencies }
+        report
+    }
+
+    /// Lets [`Check::run`] end as soon as what it has begun is answered; then its report is no verdict.
+    pub fn stop(&self) {
+        self.bench.stop();
     }
 
     /// Takes away what the check wrote. Bound it in time: a store may hang.
@@ -233,6 +218,55 @@ impl Check {
     }
 }
 
+/// What is found, told at once.
+struct Findings<'a> {
+    report: &'a mut Report,
+    tell: &'a mut dyn FnMut(&Finding),
+}
+
+impl Findings<'_> {
+    fn add(&mut self, check: &'static str, otherwise: Option<&'static str>, judged: Judged) {
+        let outcome = match judged {
+            Ok(()) => Outcome::Right,
+            Err(Flaw::Wrong(detail)) => Outcome::Wrong(detail),
+            Err(Flaw::Unsupported) => Outcome::Unsupported,
+            Err(Flaw::Failed(error)) => Outcome::Unknown(error.to_string()),
+        };
+        let finding = Finding { check, otherwise, outcome };
+        (self.tell)(&finding);
+        self.report.findings.push(finding);
+    }
+}
+
+/// One part of a check that needs no numbers.
+struct Part {
+    check: &'static str,
+    otherwise: Option<&'static str>,
+    look: for<'a> fn(&'a Bench) -> BoxFuture<'a, Judged>,
+}
+
+/// What everybody who checks looks at, besides the races.
+fn parts() -> [Part; 12] {
+    let part = |check, otherwise, look| Part { check, otherwise, look };
+    let nothing_overwritten = Some("nothing: objects are written once");
+    let nothing_nested = Some("nothing: no key of Eagre's lies below another");
+    [
+        part("read after write", None, |bench| behaviour::read_after_write(bench).boxed()),
+        part("read after overwrite", nothing_overwritten, |bench| behaviour::read_after_overwrite(bench).boxed()),
+        part("create if absent", None, |bench| behaviour::create_if_absent(bench).boxed()),
+        part("whole overwrites", None, |bench| behaviour::overwrite_races(bench).boxed()),
+        part("ranged reads", None, |bench| behaviour::ranged_reads(bench).boxed()),
+        part("missing objects", None, |bench| behaviour::missing_objects(bench).boxed()),
+        part("list after write", None, |bench| behaviour::list(bench).boxed()),
+        part("delete", None, |bench| behaviour::delete(bench).boxed()),
+        part("large object", None, |bench| behaviour::large_object(bench).boxed()),
+        part("keys below keys", nothing_nested, |bench| oddities::nested(bench).boxed()),
+        part("attributes", Some(OTHERWISE_FENCED), |bench| oddities::attributes(bench).boxed()),
+        part("clock", Some(OTHERWISE_UNTIMELY), |bench| oddities::clock(bench).boxed()),
+    ]
+}
+
+const OTHERWISE_UNTIMELY: &str = "deletions of old metadata come early or late";
 const OTHERWISE_SLOW_DELETION: &str =
     "over a network, metadata that is no longer needed is kept for a day instead of an hour";
 const OTHERWISE_FENCED: &str =

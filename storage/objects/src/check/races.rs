@@ -1,5 +1,7 @@
 //! Several writers, one key, and a condition that only one of them can meet.
 
+use std::future::ready;
+
 use bytes::Bytes;
 use futures::{StreamExt, future::join_all, stream};
 use object_store::{Error as StoreError, ObjectStore as _, ObjectStoreExt, PutMode, UpdateVersion};
@@ -56,25 +58,21 @@ fn told<T>(result: Result<T, StoreError>) -> Told {
     }
 }
 
-/// Runs races until so many have proved something; twice as many are begun at most.
-async fn run<F>(races: usize, race: impl Fn(usize) -> F) -> Judged
+/// Runs so many races; those that proved nothing are run once more, over other keys. None is left while it goes on.
+async fn run<F>(bench: &Bench, races: usize, race: impl Fn(usize) -> F) -> Judged
 where
     F: Future<Output = Result<Option<StoreError>, Flaw>>,
 {
-    let (mut proved, mut last) = (0, None);
-    let mut outcomes = stream::iter(0..races * 2).map(race).buffer_unordered(RACES_IN_FLIGHT);
-    while proved < races {
-        match outcomes.next().await {
-            Some(Ok(None)) => proved += 1,
-            Some(Ok(Some(error))) => last = Some(error),
-            Some(Err(flaw)) => return Err(flaw),
-            None => break,
-        }
+    let mut error = None;
+    let mut numbers = 0..races;
+    for _ in 0..2 {
+        let going_on = stream::iter(numbers.clone()).take_while(|_| ready(!bench.is_stopped()));
+        let outcomes: Vec<_> = going_on.map(&race).buffer_unordered(RACES_IN_FLIGHT).collect().await;
+        let errors: Vec<_> = outcomes.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        numbers = numbers.end..numbers.end + errors.len();
+        error = errors.into_iter().next();
     }
-    match last {
-        Some(error) if proved < races => Err(Flaw::Failed(error)),
-        _ => Ok(()),
-    }
+    error.map_or(Ok(()), |error| Err(Flaw::Failed(error)))
 }
 
 /// What a race proved: nothing, because of an error; or that all was right.
@@ -103,7 +101,7 @@ async fn outcome(bench: &Bench, key: &str, race: usize, told: Vec<Told>) -> Resu
 
 /// Creates of an absent key.
 pub(super) async fn create(bench: &Bench, races: usize) -> Judged {
-    run(races, async |race| {
+    run(bench, races, async |race| {
         let key = format!("create/{race}");
         let writers = (0..WRITERS).map(|writer| {
             let path = bench.at(&key);
@@ -117,7 +115,7 @@ pub(super) async fn create(bench: &Bench, races: usize) -> Judged {
 
 /// Overwrites of one version of an object, by its ETag.
 pub(super) async fn update(bench: &Bench, races: usize) -> Judged {
-    run(races, async |race| {
+    run(bench, races, async |race| {
         let key = format!("update/{race}");
         let path = bench.at(&key);
         let first = match bench.store.put(&path, pattern(u64::MAX, BYTES).into()).await {

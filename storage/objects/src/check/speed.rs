@@ -39,15 +39,16 @@ pub fn percentile(sorted: &[Duration], percent: u32) -> Duration {
 pub(super) async fn time(bench: &Bench, size_bytes: usize, count: usize) -> Result<[Latency; 2], StoreError> {
     let bytes = pattern(size_bytes as u64, size_bytes);
     let key = |n: usize| format!("speed/{size_bytes}/{n:04}");
+    let has_time = |began| !bench.is_stopped() && bench.clock.monotonic() - began < TIME_MAX;
     let (mut puts, mut gets) = (Vec::new(), Vec::new());
     let began = bench.clock.monotonic();
-    while puts.len() < count && (puts.is_empty() || bench.clock.monotonic() - began < TIME_MAX) {
+    while puts.len() < count && (puts.is_empty() || has_time(began)) {
         let at = bench.clock.monotonic();
         bench.put(&key(puts.len()), &bytes).await?;
         puts.push(bench.clock.monotonic() - at);
     }
     let began = bench.clock.monotonic();
-    while gets.len() < puts.len() && (gets.is_empty() || bench.clock.monotonic() - began < TIME_MAX) {
+    while gets.len() < puts.len() && (gets.is_empty() || has_time(began)) {
         let at = bench.clock.monotonic();
         bench.read(&key(gets.len())).await?;
         gets.push(bench.clock.monotonic() - at);
