@@ -114,10 +114,14 @@ fn the_bucket_is_checked() {
     // As this server is known to be: it keeps keys as files.
     assert_eq!(outcome("keys below keys"), "wrong");
     assert_eq!((&report["verdict"], report["costs"].as_array().unwrap().len()), (&"right".into(), 3));
-    let missing = finish(
-        eagre().args(["bucket", "check", "s3://no-such-bucket-here"]).spawn().unwrap(),
-        "eagre bucket check of no bucket",
-    );
-    assert_eq!(missing.status.code(), Some(1));
-    contains(&String::from_utf8(missing.stderr).unwrap(), &["has no such bucket", "aws s3 mb"]);
+    for (bucket, secret, parts) in [
+        ("s3://no-such-bucket-here", None, ["has no such bucket", "aws s3 mb"]),
+        (&*bucket, Some("wrong"), ["does not accept the credentials (Sig", "AWS_SECRET_ACCESS_KEY"]),
+    ] {
+        let mut command = eagre();
+        command.args(["bucket", "check", bucket]).envs(secret.map(|secret| ("AWS_SECRET_ACCESS_KEY", secret)));
+        let output = finish(command.spawn().unwrap(), "eagre bucket check");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        contains(&String::from_utf8(output.stderr).unwrap(), &parts);
+    }
 }

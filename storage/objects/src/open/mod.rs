@@ -169,15 +169,10 @@ impl Unopened {
     ///
     /// It cannot be read.
     pub async fn reach(&self) -> Result<(), OpenError> {
-        match self.store.head(&Path::from(MARKER_KEY)).await {
-            Ok(_) => Ok(()),
-            // The answer to a HEAD has no body: it does not tell a missing bucket from a missing object.
-            Err(StoreError::NotFound { .. }) if self.remote.is_some() => {
-                let listed = self.store.list_with_delimiter(Some(&Path::from(MARKER_KEY))).await;
-                listed.map(drop).map_err(|error| self.failed(error))
-            }
-            Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.failed(error)),
+        // A GET, because the answer to a HEAD has no body that would tell a missing bucket from a missing object.
+        match self.store.get(&Path::from(MARKER_KEY)).await.map_err(|error| self.failed(error)) {
+            Ok(_) | Err(OpenError::Store { source: StoreError::NotFound { .. }, .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
