@@ -108,7 +108,7 @@ fn explain(error: DevError) -> Failure {
         DevError::Listen { flag, .. } => Failure::new(what).hint(format!("{flag} takes HOST:PORT of this machine")),
         DevError::Start(StartError::Held { address }) => Failure::new(what)
             .hint(format!("use it with `--endpoint {address}`, stop it, or choose another bucket with --bucket")),
-        DevError::Bucket(_) => Failure::new(what).hint("choose another one with --bucket"),
+        DevError::Bucket(error) => Failure::new(what).hint(error.advice()),
         DevError::Start(_) | DevError::Resources(_) => Failure::new(what),
     }
 }

@@ -49,6 +49,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Topic(args) => commands::topic::run(args).await,
         Command::Produce(args) => commands::produce::run(args).await,
         Command::Consume(args) => commands::consume::run(args).await,
+        Command::Bucket(args) => commands::bucket::run(args).await,
         Command::Version(args) => commands::version::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
     }

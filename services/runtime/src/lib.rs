@@ -3,11 +3,13 @@
 //! [`Node`] is one gateway and one sequencer behind a gRPC port; the simulation runs it as it is. [`Dev`] is a node of a
 //! real process with its bucket, its metrics and its HTTP port.
 
+mod cut;
 mod dev;
 mod health;
 mod http;
 mod node;
 
+pub use cut::cut_over;
 pub use dev::{Dev, DevError, DevSettings};
 pub use http::Observed;
 pub use node::{Node, NodeParts, StartError};

@@ -60,7 +60,8 @@ impl Node {
         let NodeParts { env, bucket, caches, grpc, advertised, background, stop_limit } = parts;
         let kind = bucket.kind();
         let peers = Arc::new(GrpcPeers::new(env.network.clone()));
-        let settings = SequencerSettings { stop_limit, ..SequencerSettings::new(advertised, store(kind, background)) };
+        let settings =
+            SequencerSettings { stop_limit, ..SequencerSettings::new(advertised, store(&bucket, background)) };
         let shard = settings.shard;
         let sequencer = SequencerNode::new(env.clone(), bucket.clone(), peers, settings);
         let reader = RunReader::new(&env, bucket.clone(), caches, &ReaderSettings::default());
@@ -150,10 +151,11 @@ fn reflection() -> (ServerReflectionServer<impl ServerReflection>, OldReflection
     (builder().build_v1().expect(built), builder().build_v1alpha().expect(built))
 }
 
-fn store(kind: BucketKind, background: Option<Handle>) -> StoreSettings {
-    let settings = match kind {
+fn store(bucket: &Bucket, background: Option<Handle>) -> StoreSettings {
+    let settings = match bucket.kind() {
         BucketKind::Folder | BucketKind::Memory => StoreSettings::for_folder(),
-        BucketKind::Remote => StoreSettings::for_object_store(),
+        BucketKind::Remote if bucket.has_conditional_overwrite() => StoreSettings::for_object_store(),
+        BucketKind::Remote => StoreSettings::for_object_store().without_conditional_overwrite(),
     };
     match background {
         Some(background) => settings.with_background(background),

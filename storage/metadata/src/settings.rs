@@ -66,6 +66,15 @@ impl StoreSettings {
         }
     }
 
+    /// The same settings where the bucket has no conditional overwrite that can be relied on: nothing is deleted before the
+    /// longest time that a stale process may live.
+    pub fn without_conditional_overwrite(mut self) -> Self {
+        self.has_conditional_overwrite = false;
+        self.table_age_min = Duration::from_secs(24 * 60 * 60);
+        self.wal_age_min = self.table_age_min;
+        self
+    }
+
     /// The same settings with compaction and garbage collection on another runtime.
     pub fn with_background(mut self, background: Handle) -> Self {
         self.background = Some(background);

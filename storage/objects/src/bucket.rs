@@ -1,19 +1,14 @@
 //! A bucket that is known to be Eagre's.
 
-use std::{fs, io, ops::Range, path::Path as FilePath, sync::Arc};
+use std::{fs, io, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use eagre_env::Env;
 use futures::{TryStreamExt, stream::BoxStream};
 use object_store::{
-    Error as StoreError, GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode,
-    memory::InMemory, path::Path,
+    Error as StoreError, GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, path::Path,
 };
 
-use crate::{
-    BucketUrl, MARKER_KEY, Marker, MarkerError, folder::FolderStore, instrumented::InstrumentedStore,
-    marker::MARKER_BYTES_MAX,
-};
+use crate::Marker;
 
 /// What lies under a bucket; caches and intervals depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,57 +27,7 @@ pub struct Bucket {
     store: Arc<dyn ObjectStore>,
     kind: BucketKind,
     marker: Arc<Marker>,
-}
-
-/// Why a bucket cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The path leads to a file.
-    #[error("{path} is not a folder")]
-    NotAFolder {
-        /// As given.
-        path: String,
-    },
-    /// The folder cannot be written.
-    #[error("the folder {path} cannot be written: {source}")]
-    ReadOnly {
-        /// As given.
-        path: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The folder cannot be made or reached.
-    #[error("the folder {path} cannot be opened: {source}")]
-    Folder {
-        /// As given.
-        path: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It holds other things and no marker.
-    #[error("{bucket} is not an Eagre bucket: it has no {MARKER_KEY} but holds '{holds}'; name an empty or a new one")]
-    NotABucket {
-        /// What was opened.
-        bucket: String,
-        /// One of the things that it holds.
-        holds: String,
-    },
-    /// The marker is of a newer format or cannot be read.
-    #[error("{bucket} cannot be used: {source}")]
-    Marker {
-        /// What was opened.
-        bucket: String,
-        /// What is wrong with the marker.
-        source: MarkerError,
-    },
-    /// The bucket gave no usable answer.
-    #[error("{bucket} cannot be opened: {source}")]
-    Store {
-        /// What was opened.
-        bucket: String,
-        /// What it said.
-        source: StoreError,
-    },
+    has_conditional_overwrite: bool,
 }
 
 /// A write failed: whether the object is there now is unknown.
@@ -156,25 +101,13 @@ pub struct Ranged {
 }
 
 impl Bucket {
-    /// Opens a folder, which is made when it is not there, or fresh memory.
-    pub async fn open(env: &Env, url: &BucketUrl) -> Result<Self, OpenError> {
-        match url {
-            BucketUrl::Memory => Self::from_store(env, Arc::new(InMemory::new()), BucketKind::Memory).await,
-            BucketUrl::Folder(path) => {
-                let folder = path.clone();
-                let store = tokio::task::spawn_blocking(move || open_folder(&folder)).await.map_err(|error| {
-                    OpenError::Store { bucket: path.display().to_string(), source: StoreError::from(error) }
-                })??;
-                Self::from_store(env, Arc::new(store), BucketKind::Folder).await
-            }
-        }
-    }
-
-    /// Opens any store. The marker is made when the store is empty.
-    pub async fn from_store(env: &Env, store: Arc<dyn ObjectStore>, kind: BucketKind) -> Result<Self, OpenError> {
-        let store: Arc<dyn ObjectStore> = Arc::new(InstrumentedStore::new(store, Arc::clone(&env.clock)));
-        let marker = read_or_make_marker(env, &store).await?;
-        Ok(Self { store, kind, marker: Arc::new(marker) })
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        kind: BucketKind,
+        marker: Marker,
+        has_conditional_overwrite: bool,
+    ) -> Self {
+        Self { store, kind, marker: Arc::new(marker), has_conditional_overwrite }
     }
 
     /// The store below, counted and timed. For SlateDB and for what [`Bucket`] has no word for.
@@ -185,6 +118,11 @@ impl Bucket {
     /// What lies under it.
     pub fn kind(&self) -> BucketKind {
         self.kind
+    }
+
+    /// Whether it replaces an object only when it is still the one that was read (If-Match).
+    pub fn has_conditional_overwrite(&self) -> bool {
+        self.has_conditional_overwrite
     }
 
     /// The UUID that the bucket got when it was made.
@@ -199,8 +137,7 @@ impl Bucket {
 
     /// Writes an object, over an older one of that key if there is one. When `Ok`, it is durable.
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), PutError> {
-        let result = self.store.put(&Path::from(key), bytes.into()).await;
-        result.map(drop).map_err(|source| PutError { key: key.into(), source })
+        put(self.store.as_ref(), key, bytes).await
     }
 
     /// Writes an object unless there is one. When `Ok`, what the outcome says is durable.
@@ -232,7 +169,12 @@ impl Bucket {
     }
 }
 
-async fn create(store: &dyn ObjectStore, key: &str, bytes: Bytes) -> Result<CreateOutcome, PutError> {
+pub(crate) async fn put(store: &dyn ObjectStore, key: &str, bytes: Bytes) -> Result<(), PutError> {
+    let result = store.put(&Path::from(key), bytes.into()).await;
+    result.map(drop).map_err(|source| PutError { key: key.into(), source })
+}
+
+pub(crate) async fn create(store: &dyn ObjectStore, key: &str, bytes: Bytes) -> Result<CreateOutcome, PutError> {
     let failed = |source| PutError { key: key.into(), source };
     let path = Path::from(key);
     match store.put_opts(&path, bytes.clone().into(), PutMode::Create.into()).await {
@@ -245,7 +187,7 @@ async fn create(store: &dyn ObjectStore, key: &str, bytes: Bytes) -> Result<Crea
     }
 }
 
-async fn get(store: &dyn ObjectStore, key: &str, limit_bytes: u64) -> Result<Bytes, GetError> {
+pub(crate) async fn get(store: &dyn ObjectStore, key: &str, limit_bytes: u64) -> Result<Bytes, GetError> {
     let result = store.get(&Path::from(key)).await.map_err(|error| get_error(key, error))?;
     let length_bytes = result.meta.size;
     if length_bytes > limit_bytes {
@@ -310,89 +252,4 @@ fn read_at(file: &fs::File, start: u64, length: usize) -> io::Result<Bytes> {
     }
     bytes.truncate(length);
     Ok(bytes.into())
-}
-
-fn open_folder(path: &FilePath) -> Result<FolderStore, OpenError> {
-    let shown = || path.display().to_string();
-    match fs::metadata(path) {
-        Ok(metadata) if !metadata.is_dir() => return Err(OpenError::NotAFolder { path: shown() }),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_folder(path).map_err(|source| match source.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    OpenError::ReadOnly { path: shown(), source }
-                }
-                _ => OpenError::Folder { path: shown(), source },
-            })?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Err(OpenError::NotAFolder { path: shown() });
-        }
-        Err(source) => return Err(OpenError::Folder { path: shown(), source }),
-    }
-    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK;
-    let flags = rustix::fs::AtFlags::EACCESS;
-    if let Err(error) = rustix::fs::accessat(rustix::fs::CWD, path, access, flags) {
-        return Err(OpenError::ReadOnly { path: shown(), source: error.into() });
-    }
-    FolderStore::open(path).map_err(|source| OpenError::Folder { path: shown(), source })
-}
-
-/// Makes the folder and those above it, and syncs every directory that got a new entry.
-fn make_folder(path: &FilePath) -> io::Result<()> {
-    let absolute = std::path::absolute(path)?;
-    let there = absolute.ancestors().find(|ancestor| ancestor.is_dir()).map(FilePath::to_path_buf);
-    fs::create_dir_all(&absolute)?;
-    let Some(there) = there else { return Ok(()) };
-    for directory in absolute.ancestors().take_while(|ancestor| ancestor.starts_with(&there)) {
-        fs::File::open(directory)?.sync_all()?;
-    }
-    Ok(())
-}
-
-async fn read_or_make_marker(env: &Env, store: &Arc<dyn ObjectStore>) -> Result<Marker, OpenError> {
-    let bucket = store.to_string();
-    if let Some(marker) = read_marker(store.as_ref(), &bucket).await? {
-        return Ok(marker);
-    }
-    if let Some(holds) = something_else(store.as_ref(), &bucket).await? {
-        // Another process may have made the bucket just now: its marker came before anything else.
-        return match read_marker(store.as_ref(), &bucket).await? {
-            Some(marker) => Ok(marker),
-            None => Err(OpenError::NotABucket { bucket, holds }),
-        };
-    }
-    let marker = Marker::new(env);
-    let made = create(store.as_ref(), MARKER_KEY, marker.encode().into()).await;
-    match made.map_err(|error| OpenError::Store { bucket: bucket.clone(), source: error.source })? {
-        CreateOutcome::Created => {
-            tracing::info!(bucket, cluster_id = marker.cluster_id, "bucket made");
-            Ok(marker)
-        }
-        CreateOutcome::Exists { bytes } => {
-            Marker::decode(&bytes).map_err(|source| OpenError::Marker { bucket, source })
-        }
-    }
-}
-
-async fn read_marker(store: &dyn ObjectStore, bucket: &str) -> Result<Option<Marker>, OpenError> {
-    let unreadable = |source| OpenError::Marker { bucket: bucket.into(), source };
-    match get(store, MARKER_KEY, MARKER_BYTES_MAX).await {
-        Ok(bytes) => Marker::decode(&bytes).map(Some).map_err(unreadable),
-        Err(GetError::Missing { .. }) => Ok(None),
-        Err(error @ (GetError::TooLong { .. } | GetError::Short { .. })) => {
-            Err(unreadable(MarkerError::Unreadable(error.to_string())))
-        }
-        Err(GetError::Failed { source, .. }) => Err(OpenError::Store { bucket: bucket.into(), source }),
-    }
-}
-
-/// The name of something in a store that has no marker. Leftovers of a marker that was never finished do not count (no
-/// store lists them), nor does the `lost+found` of a fresh file system.
-async fn something_else(store: &dyn ObjectStore, bucket: &str) -> Result<Option<String>, OpenError> {
-    let listed = store.list_with_delimiter(None).await;
-    let listed = listed.map_err(|source| OpenError::Store { bucket: bucket.into(), source })?;
-    let folders = listed.common_prefixes.iter().map(ToString::to_string);
-    let objects = listed.objects.iter().map(|object| object.location.to_string());
-    Ok(folders.chain(objects).find(|name| name != "lost+found"))
 }

@@ -2,16 +2,20 @@
 //!
 //! [`Bucket::open`] opens a folder or memory by its [`BucketUrl`]; [`Bucket::from_store`] takes any other
 //! [`object_store::ObjectStore`], the simulation's among them. Every request goes through one instrumented store, those of
-//! SlateDB too. What Eagre relies on is written down as a test in [`conformance`].
+//! SlateDB too. What Eagre relies on is written down as checks in [`check`], which any store can be put to.
 
 mod bucket;
-pub mod conformance;
+pub mod check;
 mod folder;
 mod instrumented;
 mod marker;
+mod open;
+mod remote;
 mod url;
 
-pub use bucket::{Bucket, BucketKind, CreateOutcome, GetError, OpenError, PutError, Ranged};
+pub use bucket::{Bucket, BucketKind, CreateOutcome, GetError, PutError, Ranged};
 pub use instrumented::{BYTES_TOTAL, REQUEST_SECONDS, REQUESTS_TOTAL};
 pub use marker::{BUCKET_FORMAT, MARKER_KEY, Marker, MarkerError};
-pub use url::{BucketUrl, BucketUrlError};
+pub use open::{OpenError, Unopened};
+pub use remote::Trouble;
+pub use url::{BucketUrl, BucketUrlError, RemoteUrl, Scheme};

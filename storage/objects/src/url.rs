@@ -9,6 +9,46 @@ pub enum BucketUrl {
     Folder(PathBuf),
     /// `memory://`: gone when the process ends.
     Memory,
+    /// `s3://`, `gs://` or `az://`: behind a network.
+    Remote(RemoteUrl),
+}
+
+/// A bucket behind a network: `<scheme>://<bucket>[/<prefix>]`. Where it is reached and by which credentials, the
+/// environment says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteUrl {
+    /// Whose interface it speaks.
+    pub scheme: Scheme,
+    /// Its name; of Azure the container's.
+    pub bucket: String,
+    /// What all keys begin with, without a slash at either end; empty: nothing.
+    pub prefix: String,
+}
+
+/// The interface of a bucket behind a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Amazon S3 and everything that speaks its interface.
+    S3,
+    /// Google Cloud Storage.
+    Gs,
+    /// Azure Blob Storage.
+    Az,
+}
+
+impl Scheme {
+    fn named(name: &str) -> Option<Self> {
+        [Self::S3, Self::Gs, Self::Az].into_iter().find(|scheme| scheme.name() == name)
+    }
+
+    /// As it is spelled before `://`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Gs => "gs",
+            Self::Az => "az",
+        }
+    }
 }
 
 /// What is wrong with a bucket's name.
@@ -34,9 +74,37 @@ pub enum BucketUrlError {
     /// `memory://` followed by something.
     #[error("the bucket '{0}' names something in memory; {ACCEPTED}")]
     MemoryWithName(String),
+    /// A bucket behind a network whose name is missing or has characters that no bucket has.
+    #[error(
+        "'{url}' names no bucket: 1 to {NAME_BYTES_MAX} letters, digits and '-', '_', '.' belong between {scheme}:// and the \
+         prefix; {ACCEPTED}"
+    )]
+    BadName {
+        /// As given.
+        url: String,
+        /// What stands before `://`.
+        scheme: &'static str,
+    },
+    /// A prefix with characters that some store or tool would change.
+    #[error(
+        "the prefix of '{url}' cannot have {what}: use up to {PREFIX_BYTES_MAX} letters, digits and ! - _ . = * ' ( ), with \
+         single slashes between its parts; {ACCEPTED}"
+    )]
+    BadPrefix {
+        /// As given.
+        url: String,
+        /// What is wrong.
+        what: String,
+    },
 }
 
-const ACCEPTED: &str = "a bucket is file:///absolute/path, a plain path, or memory://";
+const ACCEPTED: &str =
+    "a bucket is file:///absolute/path, a plain path, s3://bucket/prefix, gs://, az://, or memory://";
+
+/// The longest name that any store gives a bucket.
+const NAME_BYTES_MAX: usize = 255;
+/// Keys have up to 1,024 bytes in all; ours and SlateDB's are far below half of that.
+const PREFIX_BYTES_MAX: usize = 512;
 
 impl FromStr for BucketUrl {
     type Err = BucketUrlError;
@@ -54,6 +122,9 @@ impl FromStr for BucketUrl {
                 _ => Ok(Self::Folder(url.into())),
             };
         };
+        if let Some(scheme) = Scheme::named(scheme) {
+            return remote(scheme, rest, url).map(Self::Remote);
+        }
         match scheme {
             "file" if rest.starts_with('/') => Ok(Self::Folder(unescape(rest, url)?)),
             "file" => Err(BucketUrlError::NotAbsolute(url.into())),
@@ -70,7 +141,37 @@ impl fmt::Display for BucketUrl {
         match self {
             Self::Folder(path) => write!(f, "{}", path.display()),
             Self::Memory => f.write_str("memory://"),
+            Self::Remote(remote) => remote.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for RemoteUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.name(), self.bucket)?;
+        if self.prefix.is_empty() { Ok(()) } else { write!(f, "/{}", self.prefix) }
+    }
+}
+
+fn remote(scheme: Scheme, rest: &str, url: &str) -> Result<RemoteUrl, BucketUrlError> {
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if bucket.is_empty() || bucket.len() > NAME_BYTES_MAX || !bucket.bytes().all(is_name) {
+        return Err(BucketUrlError::BadName { url: url.into(), scheme: scheme.name() });
+    }
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    let bad = |what: String| Err(BucketUrlError::BadPrefix { url: url.into(), what });
+    // The characters that S3's documentation calls safe, and '=', which many tools put into prefixes.
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || "!-_.=*'()/".contains(c);
+    if let Some(odd) = prefix.chars().find(|c| !is_safe(*c)) {
+        return bad(format!("the character {odd:?}"));
+    }
+    if prefix.len() > PREFIX_BYTES_MAX {
+        return bad(format!("{} bytes", prefix.len()));
+    }
+    match prefix.split('/').find(|part| ["", ".", ".."].contains(part)) {
+        Some(part) if !prefix.is_empty() => bad(format!("the part {part:?}")),
+        _ => Ok(RemoteUrl { scheme, bucket: bucket.into(), prefix: prefix.into() }),
     }
 }
 
@@ -104,6 +205,10 @@ fn unescape(path: &str, url: &str) -> Result<PathBuf, BucketUrlError> {
 mod tests {
     use super::*;
 
+    fn at(scheme: Scheme, bucket: &str, prefix: &str) -> BucketUrl {
+        BucketUrl::Remote(RemoteUrl { scheme, bucket: bucket.into(), prefix: prefix.into() })
+    }
+
     #[test]
     fn accepted() {
         for (given, expected) in [
@@ -114,6 +219,11 @@ mod tests {
             ("/data", BucketUrl::Folder("/data".into())),
             ("data/2024-01-01T10:00", BucketUrl::Folder("data/2024-01-01T10:00".into())),
             ("a%20b", BucketUrl::Folder("a%20b".into())),
+            ("s3://bucket", at(Scheme::S3, "bucket", "")),
+            ("s3://my.bucket-1/", at(Scheme::S3, "my.bucket-1", "")),
+            ("s3://bucket/eagre/prod_1.x/", at(Scheme::S3, "bucket", "eagre/prod_1.x")),
+            ("gs://bucket/a=1", at(Scheme::Gs, "bucket", "a=1")),
+            ("az://container/p", at(Scheme::Az, "container", "p")),
         ] {
             assert_eq!(given.parse(), Ok(expected), "{given}");
         }
@@ -123,7 +233,18 @@ mod tests {
     fn refused_with_what_is_accepted() {
         for given in [
             "",
-            "s3://bucket",
+            "s3://",
+            "s3:///prefix",
+            "s3://user:secret@bucket",
+            "s3://bucket:9000/prefix",
+            "s3://bucket/a//b",
+            "s3://bucket//a",
+            "s3://bucket/a b",
+            "s3://bucket/é",
+            "s3://bucket/a/../b",
+            "s3://bucket/a%20b",
+            "s3://bucket/p?region=x",
+            "s4://bucket",
             "file://host/path",
             "file://",
             "file:///a%2",
@@ -132,7 +253,6 @@ mod tests {
             "file:/a",
             "memory://x",
             "s3:bucket",
-            "gs://b/c",
         ] {
             let error = given.parse::<BucketUrl>().unwrap_err().to_string();
             assert!(error.ends_with(ACCEPTED), "{given}: {error}");
@@ -141,7 +261,7 @@ mod tests {
 
     #[test]
     fn display_can_be_parsed_again() {
-        for given in ["memory://", "/var/lib/eagre", "./eagre-data"] {
+        for given in ["memory://", "/var/lib/eagre", "./eagre-data", "s3://bucket", "az://container/a/b"] {
             assert_eq!(given.parse::<BucketUrl>().unwrap().to_string(), given);
         }
     }

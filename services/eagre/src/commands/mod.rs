@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub mod bucket;
 pub mod completions;
 pub mod consume;
 pub mod produce;

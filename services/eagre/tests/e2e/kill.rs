@@ -124,8 +124,13 @@ impl Drop for Follower {
 
 /// Kills the server so often under the load of two producers and a reader that follows.
 fn kill_again_and_again(kills: usize, seed: u64) {
-    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let bucket = folder.path().to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    kill_over(folder.path().to_str().unwrap(), kills, seed);
+}
+
+/// The same over any bucket.
+pub fn kill_over(bucket: &str, kills: usize, seed: u64) {
+    let elsewhere = tempfile::tempdir().unwrap();
     let grpc = format!("127.0.0.1:{}", free_port());
     let mut server = Server::start_at(bucket, &grpc);
     server.run(&["topic", "create", "t", "--partitions", "4"]);

@@ -3,6 +3,8 @@
 //! What needs a special right or minutes is ignored by default, says why, and is run by `.ci/run`.
 
 #[cfg(test)]
+mod bucket_check;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod commands;
@@ -16,6 +18,8 @@ mod full_disk;
 mod golden_bucket;
 #[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod s3;
 #[cfg(test)]
 mod start;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 use crate::support::{Server, dev, eagre, finish, free_port, wait_until};
 
 /// The error that a start ends with.
-fn refused(command: &mut Command) -> String {
+pub fn refused(command: &mut Command) -> String {
     match Server::try_spawn(command) {
         Ok(server) => panic!("it started: {}", server.log()),
         Err(output) => {
@@ -17,7 +17,8 @@ fn refused(command: &mut Command) -> String {
     }
 }
 
-fn contains(text: &str, parts: &[&str]) {
+/// Every part is in the text.
+pub fn contains(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }

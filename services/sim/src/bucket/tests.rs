@@ -54,7 +54,7 @@ fn without_faults_it_is_a_bucket() {
             let network = Arc::new(TurmoilNetwork::new(HOST, &Links::default()));
             let host = HostIdentity { machine: String::new(), process: 1, started: 1 };
             let env = Env::new(Arc::new(clock), random, network, host);
-            assert_eq!(eagre_objects::conformance::check(&env, store).await, []);
+            assert_eq!(eagre_objects::check::violations(&env, store).await, []);
         });
     }
 }
