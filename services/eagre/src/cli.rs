@@ -46,6 +46,9 @@ pub struct DevArgs {
     /// Where metrics and health are served; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8071")]
     pub http: String,
+    /// Serve /debug/pprof/profile on the HTTP port, which has to be of the loopback then
+    #[arg(long, env = "EAGRE_DEBUG_ENDPOINTS")]
+    pub debug_endpoints: bool,
 }
 
 /// Of every command that talks to a service.

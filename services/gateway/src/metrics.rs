@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use eagre_proto::v1::ErrorReason;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::refusal::Refusal;
+use crate::{
+    produce::CutReason,
+    refusal::{self, Refusal},
+};
 
 const RECORDS_IN: &str = "eagre_gateway_records_in_total";
 const BYTES_IN: &str = "eagre_gateway_bytes_in_total";
@@ -21,7 +25,7 @@ const UNANSWERED: &str = "eagre_gateway_unanswered_objects";
 const STREAMS: &str = "eagre_gateway_streams";
 const READ_AHEAD_BYTES: &str = "eagre_gateway_read_ahead_bytes";
 
-/// Says what the metrics mean.
+/// Says what the metrics mean. What is counted begins at 0, so that the first one of a kind is seen as a rise.
 pub(crate) fn describe() {
     describe_counter!(RECORDS_IN, "Records of produce requests that were well-formed");
     describe_counter!(BYTES_IN, Unit::Bytes, "Bytes of record batches of produce requests that were well-formed");
@@ -41,6 +45,17 @@ pub(crate) fn describe() {
     describe_gauge!(UNANSWERED, "Objects cut and not answered by the sequencer");
     describe_gauge!(STREAMS, "Open produce and fetch streams");
     describe_gauge!(READ_AHEAD_BYTES, Unit::Bytes, "Bytes read ahead for fetch streams");
+    for total in [RECORDS_IN, BYTES_IN, RECORDS_OUT, BYTES_OUT, ACKS] {
+        counter!(total).increment(0);
+    }
+    // Proto numbers of reasons are small and dense; 0 is "unspecified", which nothing is refused for.
+    for reason in (1..64).filter_map(|number| ErrorReason::try_from(number).ok()) {
+        counter!(REFUSALS, "reason" => refusal::reason_name(reason)).increment(0);
+    }
+    for reason in [CutReason::Bytes, CutReason::Partitions, CutReason::Age, CutReason::Drain] {
+        counter!(CUTS, "reason" => reason.name()).increment(0);
+    }
+    gauge!(UNANSWERED).set(0.0);
 }
 
 pub(crate) fn accepted(records: u32, bytes: usize) {

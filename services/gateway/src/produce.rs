@@ -15,6 +15,7 @@ mod stream;
 mod submit;
 mod upload;
 
+pub(crate) use cutter::CutReason;
 pub(crate) use pipeline::Pipeline;
 pub(crate) use stream::ProduceAnswers;
 pub(crate) use submit::submit;

@@ -44,10 +44,12 @@ impl axum::serve::Listener for Accepting {
 /// What there is, for whoever opens the address in a browser.
 const INDEX: &str = "Eagre\n\n/metrics  metrics for Prometheus\n/healthz  200 when the process answers\n/readyz   200 when it holds its shard and has joined it, else 503 and what it waits for\n";
 
-/// Serves until `stop`: `/` names the others, `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason until it can serve).
+/// Serves until `stop`: `/` names the others, `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason until
+/// it can serve), and `more`.
 pub(crate) async fn serve(
     listener: Box<dyn Listener>,
     observed: Arc<dyn Observed>,
+    more: Router,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let router = Router::new()
@@ -55,7 +57,8 @@ pub(crate) async fn serve(
         .route("/metrics", get(|State(observed): State<Arc<dyn Observed>>| async move { observed.render_metrics() }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(observed);
+        .with_state(observed)
+        .merge(more);
     axum::serve(Accepting(listener), router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 

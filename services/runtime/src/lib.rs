@@ -7,7 +7,10 @@ mod dev;
 mod health;
 mod http;
 mod node;
+mod profile;
+mod telemetry;
 
 pub use dev::{Dev, DevError, DevSettings};
 pub use http::Observed;
 pub use node::{Node, NodeParts, StartError};
+pub use telemetry::Build;

@@ -9,9 +9,10 @@ pub mod conformance;
 mod folder;
 mod instrumented;
 mod marker;
+mod price;
 mod url;
 
 pub use bucket::{Bucket, BucketKind, CreateOutcome, GetError, OpenError, PutError, Ranged};
-pub use instrumented::{BYTES_TOTAL, REQUEST_SECONDS, REQUESTS_TOTAL};
+pub use instrumented::{BYTES_TOTAL, ESTIMATED_NANODOLLARS_TOTAL, REQUEST_SECONDS, REQUESTS_TOTAL};
 pub use marker::{BUCKET_FORMAT, MARKER_KEY, Marker, MarkerError};
 pub use url::{BucketUrl, BucketUrlError};
