@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::{
     cli::DevArgs,
     commands::version::{COMMIT, VERSION},
-     console::say,
+    console::say,
     failure::Failure,
 };
 

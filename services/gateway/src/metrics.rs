@@ -15,6 +15,7 @@ const BYTES_IN: &str = "eagre_gateway_bytes_in_total";
 const RECORDS_OUT: &str = "eagre_gateway_records_out_total";
 const BYTES_OUT: &str = "eagre_gateway_bytes_out_total";
 const ACKS: &str = "eagre_gateway_acks_total";
+const ACK_SECONDS: &str = "eagre_gateway_ack_seconds";
 const REFUSALS: &str = "eagre_gateway_refusals_total";
 const IN_FLIGHT_BYTES: &str = "eagre_gateway_in_flight_bytes";
 const QUEUE_WAIT: &str = "eagre_gateway_queue_wait_seconds";
@@ -36,6 +37,7 @@ pub(crate) fn describe() {
         "About how many bytes of records and record batches were given to fetch streams"
     );
     describe_counter!(ACKS, "Produce requests acknowledged");
+    describe_histogram!(ACK_SECONDS, Unit::Seconds, "From a produce request to its acknowledgement");
     describe_counter!(REFUSALS, "Requests refused or of unknown outcome, by reason");
     describe_gauge!(IN_FLIGHT_BYTES, Unit::Bytes, "Bytes of produce requests that are not answered");
     describe_histogram!(QUEUE_WAIT, Unit::Seconds, "From the first batch of an object to its cut");
@@ -63,8 +65,9 @@ pub(crate) fn accepted(records: u32, bytes: usize) {
     counter!(BYTES_IN).increment(bytes as u64);
 }
 
-pub(crate) fn acked() {
+pub(crate) fn acked(took: Duration) {
     counter!(ACKS).increment(1);
+    histogram!(ACK_SECONDS).record(took.as_secs_f64());
 }
 
 pub(crate) fn refused(refusal: &Refusal) {

@@ -9,6 +9,7 @@ mod commit;
 mod cutter;
 pub(crate) mod edge;
 mod open;
+pub(crate) mod origin;
 mod pipeline;
 mod scatter;
 mod stream;

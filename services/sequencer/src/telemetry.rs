@@ -29,14 +29,9 @@ pub fn describe() {
     for result in ["judged", "epoch_below_floor", "mismatch"] {
         counter!(COMMITS, "result" => result).increment(0);
     }
-    for outcome in [
-        "appended",
-        "duplicate",
-        "unknown_partition",
-        "out_of_order_sequence",
-        "producer_fenced",
-        "sequence_too_old",
-    ] {
+    for outcome in
+        ["appended", "duplicate", "unknown_partition", "out_of_order_sequence", "producer_fenced", "sequence_too_old"]
+    {
         counter!(BATCHES, "outcome" => outcome).increment(0);
     }
     counter!(CLAIMS).increment(0);

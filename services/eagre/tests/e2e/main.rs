@@ -17,6 +17,8 @@ mod golden_bucket;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod stop;

@@ -155,6 +155,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::produce::origin::Origin;
 
     fn record(key: Option<&str>) -> Record {
         Record { key: key.map(|key| key.to_owned().into()), ..Record::default() }
@@ -177,7 +178,7 @@ mod tests {
 
     fn gathered(answers: Vec<Answer>) -> Answer {
         let (reply, mut given) = oneshot::channel();
-        let gathering = Gathering::new(answers.len(), answers.len(), Reply::Caller(reply));
+        let gathering = Gathering::new(answers.len(), answers.len(), Reply::Caller(reply, Origin::new()));
         for (part, answer) in answers.into_iter().enumerate() {
             assert!(given.try_recv().is_err(), "given before all parts were answered");
             gathering.complete(u32::try_from(part).unwrap(), &[part], answer);
