@@ -16,6 +16,7 @@ use eagre_sequencer_api::{BatchOutcome, CommitReply, RefusalReason};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     group::{Answer, Group, Sealed, Work},
@@ -114,6 +115,7 @@ impl Committer {
         early: &mut Vec<Work>,
     ) -> Result<(), CommitterEnd> {
         self.authority.warm();
+        let spans: Vec<Span> = works.iter().filter_map(Work::traceparent).map(eagre_trace::sequence).collect();
         let records = self.look_up_records(&works).await?;
         self.load_producers(&works).await?;
         let mut group = Group::new(&self.env, &self.cluster_id, &mut self.state, records);
@@ -133,7 +135,8 @@ impl Committer {
             self.authority.await_it().await?;
         } else {
             self.sweep.add_to(&mut changes);
-            if let Err(end) = self.make_durable(changes, queue, early).await {
+            let durable = self.make_durable(changes, queue, early).instrument(eagre_trace::flush(&spans));
+            if let Err(end) = durable.await {
                 self.report_failure(&end, answers);
                 return Err(end);
             }
@@ -143,6 +146,7 @@ impl Committer {
         }
         self.env.fail_point("answer.before").await;
         answers.into_iter().for_each(Answer::give);
+        drop(spans);
         self.state.view.producers.shrink();
         telemetry::producers(self.state.view.producers.len());
         self.sweep.step(&self.store).await?;

@@ -26,3 +26,5 @@ mod stop;
 mod strace;
 #[cfg(test)]
 mod support;
+#[cfg(all(test, feature = "otlp"))]
+mod traces;

@@ -9,6 +9,7 @@ use eagre_env::HashMap;
 use eagre_model::TopicPartition;
 use eagre_proto::v1::{ProduceResponse, ProduceStreamResponse, produce_stream_response::Outcome};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use super::{origin::Origin, scatter::Gathering};
 use crate::refusal::Refusal;
@@ -34,6 +35,13 @@ impl Reply {
         match self {
             Self::Caller(caller, origin) => Ticket(Some(Destination::Caller(caller, origin))),
             Self::Stream { lanes, request_id, origin } => lanes.ticket(partition, request_id, origin),
+        }
+    }
+
+    /// Whose it is.
+    pub fn origin(&self) -> &Origin {
+        match self {
+            Self::Caller(_, origin) | Self::Stream { origin, .. } => origin,
         }
     }
 
@@ -63,6 +71,15 @@ impl Ticket {
     /// A ticket for the records of a request that go to one of its partitions.
     pub fn of_part(gathering: Arc<Gathering>, partition: u32, places: Vec<usize>) -> Self {
         Self(Some(Destination::Part { gathering, partition, places }))
+    }
+
+    /// The span of the request; none where it is not traced.
+    pub fn span(&self) -> Span {
+        match &self.0 {
+            Some(Destination::Caller(_, origin) | Destination::Stream { origin, .. }) => origin.span().clone(),
+            Some(Destination::Part { gathering, .. }) => gathering.span(),
+            None => Span::none(),
+        }
     }
 
     pub fn answer(mut self, answer: Answer) {

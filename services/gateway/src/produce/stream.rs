@@ -38,6 +38,8 @@ type Lookup = BoxFuture<'static, (String, Result<Arc<TopicRecord>, TopicError>)>
 pub(crate) struct ProduceAnswers {
     shared: Arc<Shared>,
     requests: Option<Streaming<ProduceStreamRequest>>,
+    /// What the call says of its caller's trace: its requests are parts of it.
+    caller: Option<String>,
     grants: Grants,
     lanes: Arc<Lanes>,
     answers: mpsc::Receiver<ProduceStreamResponse>,
@@ -63,6 +65,7 @@ impl ProduceAnswers {
     pub fn new(
         shared: Arc<Shared>,
         requests: Streaming<ProduceStreamRequest>,
+        caller: Option<String>,
         grants: Grants,
         slot: StreamSlot,
     ) -> Self {
@@ -71,6 +74,7 @@ impl ProduceAnswers {
         Self {
             shared,
             requests: Some(requests),
+            caller,
             grants,
             lanes,
             answers,
@@ -87,7 +91,8 @@ impl ProduceAnswers {
         self.open += 1;
         let grant = self.grants.take();
         let request_id = message.request_id;
-        let origin = Origin::new();
+        let topic = message.request.as_ref().map_or("", |request| &request.topic);
+        let origin = Origin::new(self.caller.as_deref(), topic);
         let Some(request) = message.request else {
             let refusal = Refusal::InvalidArgument("the request is missing".into());
             return self.lanes.answer_now(request_id, &origin, Err(refusal));

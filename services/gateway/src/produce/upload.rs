@@ -117,6 +117,7 @@ pub(super) fn commit_request(object: &WalObject) -> CommitRequest {
         object: object.id,
         object_length_bytes: object.bytes.len() as u64,
         runs: object.runs.iter().map(run).collect(),
+        traceparent: None,
     }
 }
 
