@@ -1,4 +1,5 @@
-//! The spans of a record's way, and how a trace crosses from one process to the next.
+//! What an operator is shown of requests: the spans of a record's way, how a trace crosses from one process to the next, and
+//! log lines that do not repeat ([`Seldom`]).
 //!
 //! A request has a span of its own. What many requests share has spans of its own too, joined to theirs by links in both
 //! directions:
@@ -14,9 +15,13 @@
 //! What exports them is [`install`]ed by the binary; this crate knows only `tracing`. Without it, and for requests that are
 //! not sampled, every span here is [`Span::none`], which costs next to nothing.
 
+mod seldom;
+
 use std::sync::OnceLock;
 
 use tracing::{Span, field::Empty, info_span};
+
+pub use seldom::Seldom;
 
 /// The target of all these spans: logs leave it out.
 pub const TARGET: &str = "eagre_trace";

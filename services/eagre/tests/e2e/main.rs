@@ -26,5 +26,6 @@ mod stop;
 mod strace;
 #[cfg(test)]
 mod support;
-#[cfg(all(test, feature = "otlp"))]
+#[cfg(test)]
+#[cfg(feature = "otlp")]
 mod traces;

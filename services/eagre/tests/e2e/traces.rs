@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use eagre_proto::v1::{
@@ -24,9 +27,13 @@ use crate::support::{self, Server, wait_until};
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// Keeps every span that it is sent.
+/// Keeps every span that it is sent, unless it refuses.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Span>>>);
+struct Collector {
+    spans: Arc<Mutex<Vec<Span>>>,
+    refuses: Arc<AtomicBool>,
+    refused: Arc<AtomicUsize>,
+}
 
 #[tonic::async_trait]
 impl TraceService for Collector {
@@ -34,15 +41,19 @@ impl TraceService for Collector {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        if self.refuses.load(Ordering::Relaxed) {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(Status::unavailable("not now"));
+        }
         let scopes = request.into_inner().resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-        self.0.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
+        self.spans.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
 
 impl Collector {
     fn named(&self, name: &str) -> Vec<Span> {
-        self.0.lock().unwrap().iter().filter(|span| span.name == name).cloned().collect()
+        self.spans.lock().unwrap().iter().filter(|span| span.name == name).cloned().collect()
     }
 
     fn one(&self, name: &str) -> Span {
@@ -73,6 +84,8 @@ async fn serve(collector: Collector) -> String {
 
 fn start(endpoint: &str) -> Server {
     let mut command = support::dev("memory://", "127.0.0.1:0", "127.0.0.1:0");
+    // What is ready is sent at once.
+    command.env("OTEL_BSP_SCHEDULE_DELAY", "20");
     // Of requests that belong to no trace, none.
     Server::spawn(command.args(["--otlp-endpoint", endpoint, "--trace-ratio", "0"]))
 }
@@ -94,7 +107,7 @@ async fn produce(server: &Server, topic: &str, caller: Option<&str>) -> Result<(
 
 async fn create_topic(server: &Server) {
     let mut topics = TopicServiceClient::connect(server.endpoint()).await.unwrap();
-    let topic = CreateTopicRequest { name: "t".into(), partitions: Some(1), ..CreateTopicRequest::default() };
+    let topic = CreateTopicRequest { name: "t".into(), partitions: Some(1) };
     topics.create_topic(topic).await.unwrap();
 }
 
@@ -130,16 +143,29 @@ async fn a_request_is_one_trace_with_links_to_what_it_shares() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_collector_that_is_away_costs_one_line_of_log() {
-    // Nobody listens there.
+async fn a_collector_that_takes_nothing_costs_one_line_of_log() {
+    let collector = Collector::default();
+    collector.refuses.store(true, Ordering::Relaxed);
+    let server = start(&serve(collector.clone()).await);
+    create_topic(&server).await;
+    for refusals in 1..=3 {
+        produce(&server, "t", Some(CALLER)).await.unwrap();
+        wait_until("it was refused", || collector.refused.load(Ordering::Relaxed) >= refusals);
+    }
+    collector.refuses.store(false, Ordering::Relaxed);
+    produce(&server, "t", Some(CALLER)).await.unwrap();
+    wait_until("it is told that they are taken", || server.log().contains("traces are taken again"));
+    assert_eq!(server.log().matches("traces are dropped").count(), 1, "{}", server.log());
+    assert!(server.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_collector_that_is_not_there_is_told_of() {
     let server = start(&format!("http://127.0.0.1:{}", support::free_port()));
     create_topic(&server).await;
-    for _ in 0..3 {
-        produce(&server, "t", Some(CALLER)).await.unwrap();
-        // Each of them is told on its own, where it is told.
-        wait_until("the exporter has failed", || server.log().contains("traces are dropped"));
-    }
-    assert_eq!(server.log().matches("traces are dropped").count(), 1, "{}", server.log());
+    produce(&server, "t", Some(CALLER)).await.unwrap();
+    wait_until("it is told", || server.log().contains("traces are dropped until the collector takes them"));
+    produce(&server, "t", Some(CALLER)).await.unwrap();
     assert!(server.terminate().success());
 }
 

@@ -13,7 +13,13 @@ use super::refuse;
 use crate::{
     Shared,
     admission::Grants,
-    produce::{ProduceAnswers, answer::Reply, edge, origin::{self, Origin}, submit},
+    produce::{
+        ProduceAnswers,
+        answer::Reply,
+        edge,
+        origin::{self, Origin},
+        submit,
+    },
     refusal::Refusal,
 };
 
