@@ -23,7 +23,7 @@ FENCES = {
     "turmoil": {"eagre-sim"},
     "axum": {"eagre-runtime"},
     "metrics-exporter-prometheus": {"eagre-runtime"},
-    "metrics-process": {"eagre-runtime"},
+    "procfs": {"eagre-runtime"},
     "pprof": {"eagre-runtime"},
     "opentelemetry": {"eagre"},
     "opentelemetry-otlp": {"eagre"},

@@ -1,10 +1,11 @@
 //! Metrics of the process itself: its build, what it takes of the machine, its tasks.
 
+mod process;
+
 use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use metrics_process::Collector;
 use tokio::runtime::{Handle, RuntimeMetrics};
 
 /// Upper bounds of the buckets of histograms in seconds: from a read out of memory to a store that hangs.
@@ -42,7 +43,6 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
 
 /// Measures the process and its main runtime.
 pub(crate) struct ProcessMetrics {
-    process: Collector,
     runtime: RuntimeMetrics,
 }
 
@@ -55,15 +55,17 @@ impl ProcessMetrics {
         describe_gauge!(WORKERS, "Worker threads");
         describe_counter!(BUSY, Unit::Microseconds, "Time that workers were busy, in all");
         gauge!(BUILD, "version" => build.version, "commit" => build.commit).set(1.0);
-        let process = Collector::default();
-        process.describe();
-        Self { process, runtime: Handle::current().metrics() }
+        process::describe();
+        Self { runtime: Handle::current().metrics() }
     }
 
     /// To be called before metrics are read.
     #[expect(clippy::cast_precision_loss, reason = "a metric may be rounded above 2^53")]
     pub fn update(&self) {
-        self.process.collect();
+        if let Err(error) = process::update() {
+            // Only where there is no /proc, and then always.
+            tracing::debug!(%error, "the process cannot be measured");
+        }
         let runtime = &self.runtime;
         gauge!(TASKS).set(runtime.num_alive_tasks() as f64);
         gauge!(QUEUE).set(runtime.global_queue_depth() as f64);

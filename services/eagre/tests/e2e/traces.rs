@@ -43,7 +43,8 @@ impl TraceService for Collector {
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         if self.refuses.load(Ordering::Relaxed) {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(Status::unavailable("not now"));
+            // Of a kind that is not tried again.
+            return Err(Status::permission_denied("not from you"));
         }
         let scopes = request.into_inner().resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
         self.spans.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
