@@ -23,6 +23,12 @@ FENCES = {
     "turmoil": {"eagre-sim"},
     "axum": {"eagre-runtime"},
     "metrics-exporter-prometheus": {"eagre-runtime"},
+    "procfs": {"eagre-runtime"},
+    "pprof": {"eagre-runtime"},
+    "opentelemetry": {"eagre"},
+    "opentelemetry-otlp": {"eagre"},
+    "opentelemetry_sdk": {"eagre"},
+    "tracing-opentelemetry": {"eagre"},
     "tracing-subscriber": {"eagre", "eagre-sim"},
     # A service is a library; only the runtime wires services together, and the simulation where it parts them.
     "eagre-sequencer": {"eagre-runtime", "eagre-sim"},

@@ -7,6 +7,8 @@ use clap_complete::Shell;
 use eagre_client::{Client, Compression, InvalidEndpoint};
 
 use crate::commands::consume::From as StartAt;
+#[cfg(feature = "otlp")]
+use crate::traces::Collector;
 
 /// A serverless streaming service over a bucket.
 #[derive(Debug, Parser)]
@@ -49,6 +51,25 @@ pub struct DevArgs {
     /// Where metrics and health are served; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8071")]
     pub http: String,
+    /// Serve /debug/pprof/profile on the HTTP port, which has to be of the loopback then
+    #[arg(long, env = "EAGRE_DEBUG_ENDPOINTS")]
+    pub debug_endpoints: bool,
+    /// Where traces go.
+    #[cfg(feature = "otlp")]
+    #[command(flatten)]
+    pub traces: TraceArgs,
+}
+
+/// Of the traces of `eagre dev`.
+#[cfg(feature = "otlp")]
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// Send traces to this OpenTelemetry collector, to its OTLP over gRPC, as http://127.0.0.1:4317
+    #[arg(long, value_name = "URL", env = "EAGRE_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<Collector>,
+    /// Trace so many of the requests whose caller is not traced, from 0 to 1
+    #[arg(long, value_name = "RATIO", env = "EAGRE_TRACE_RATIO", default_value = "0.01", value_parser = ratio)]
+    pub trace_ratio: f64,
 }
 
 /// Of every command that talks to a service.
@@ -287,6 +308,12 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
+#[cfg(feature = "otlp")]
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| "write a share from 0 to 1, as 0.01".to_owned())
+}
+
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     if name.is_empty() {
@@ -359,6 +386,10 @@ mod tests {
             "eagre produce",
             "eagre topic create t --partitions 0",
             "eagre topic create t --partitions -1",
+            #[cfg(feature = "otlp")]
+            "eagre dev --trace-ratio 1.5",
+            #[cfg(feature = "otlp")]
+            "eagre dev --otlp-endpoint localhost",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

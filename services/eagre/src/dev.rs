@@ -8,11 +8,16 @@ use std::{
 
 use eagre_env::Env;
 use eagre_objects::{BucketUrl, BucketUrlError};
-use eagre_runtime::{Dev, DevError, DevSettings, StartError};
+use eagre_runtime::{Build, Dev, DevError, DevSettings, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::{cli::DevArgs, console::say, failure::Failure};
+use crate::{
+    cli::DevArgs,
+    commands::version::{COMMIT, VERSION},
+    console::say,
+    failure::Failure,
+};
 
 /// Runs all roles in one process until it is told to stop.
 pub async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
@@ -20,7 +25,13 @@ pub async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     // From here on a signal means: stop well.
     let mut stop =
         StopSignals::listen().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
-    let settings = DevSettings { bucket: bucket.clone(), grpc: args.grpc, http: args.http };
+    let settings = DevSettings {
+        bucket: bucket.clone(),
+        grpc: args.grpc,
+        http: args.http,
+        build: Build { version: VERSION, commit: COMMIT },
+        debug_endpoints: args.debug_endpoints,
+    };
     let dev = tokio::select! {
         started = Dev::start(Env::system(), settings) => started.map_err(explain)?,
         _ = stop.next() => return Ok(ExitCode::SUCCESS),
@@ -108,6 +119,9 @@ fn explain(error: DevError) -> Failure {
         DevError::Listen { flag, .. } => Failure::new(what).hint(format!("{flag} takes HOST:PORT of this machine")),
         DevError::Start(StartError::Held { address }) => Failure::new(what)
             .hint(format!("use it with `--endpoint {address}`, stop it, or choose another bucket with --bucket")),
+        DevError::DebugNotLoopback { .. } => {
+            Failure::usage(what).hint("give --http an address of 127.0.0.1, or leave --debug-endpoints out")
+        }
         DevError::Bucket(error) => Failure::new(what).hint(error.advice()),
         DevError::Start(_) | DevError::Resources(_) => Failure::new(what),
     }

@@ -7,6 +7,8 @@ mod dev;
 mod failure;
 mod logging;
 mod signals;
+#[cfg(feature = "otlp")]
+mod traces;
 
 use std::process::ExitCode;
 
@@ -28,13 +30,21 @@ const BLOCKING_THREADS_MAX: usize = 16;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(&cli.command);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.max_blocking_threads(BLOCKING_THREADS_MAX).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return console::report(&Failure::new(format!("cannot start threads: {error}"))),
     };
+    let logging = {
+        let _inside = runtime.enter();
+        logging::start(&cli.command)
+    };
+    let logging = match logging {
+        Ok(logging) => logging,
+        Err(failure) => return console::report(&failure),
+    };
     let outcome = runtime.block_on(run(cli.command));
+    logging.end();
     // What still runs has nothing left to do; a thread that is blocked in a read must not hold up the end.
     runtime.shutdown_background();
     match outcome {

@@ -20,6 +20,7 @@ use eagre_log::RunReader;
 use eagre_model::TopicRecord;
 use eagre_objects::Bucket;
 use eagre_sequencer_api::{Sequencer, SequencerError};
+use eagre_trace::Seldom;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::service::Routes;
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     ahead: Arc<ReadAhead>,
     /// Bytes of messages over the usual size that were made and not taken.
     large_messages: Arc<Semaphore>,
+    read_trouble: Seldom,
     /// Set when the gateway goes away, or its pipeline has ended.
     draining: CancellationToken,
 }
@@ -75,7 +77,13 @@ impl Gateway {
         let settings = Arc::new(settings);
         let directory = Arc::new(TopicDirectory::new(sequencer.clone(), settings.topics_cached_max));
         let tails = Arc::new(Tails::new(settings.recent_runs_max));
-        let uploader = Uploader { env: env.clone(), bucket, reader: reader.clone(), settings: settings.clone() };
+        let uploader = Uploader {
+            env: env.clone(),
+            bucket,
+            reader: reader.clone(),
+            settings: settings.clone(),
+            trouble: Arc::default(),
+        };
         let draining = CancellationToken::new();
         let pipeline = Pipeline::start(uploader, sequencer.clone(), directory.clone(), draining.clone());
         let follow = tails.clone().follow(env.clone(), sequencer.clone(), directory.clone());
@@ -84,6 +92,7 @@ impl Gateway {
             streams: Streams::new(settings.streams_max),
             bounds: Arc::new(Bounds::new(sequencer.clone(), tails.clone())),
             ahead: ReadAhead::new(reader, settings.read_ahead_bytes_max),
+            read_trouble: Seldom::new(),
             large_messages: Arc::new(Semaphore::new(settings.large_messages_bytes_max)),
             draining,
             env,

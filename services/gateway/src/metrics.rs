@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
+use eagre_proto::v1::ErrorReason;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::refusal::Refusal;
+use crate::{
+    produce::CutReason,
+    refusal::{self, Refusal},
+};
 
 const RECORDS_IN: &str = "eagre_gateway_records_in_total";
 const BYTES_IN: &str = "eagre_gateway_bytes_in_total";
 const RECORDS_OUT: &str = "eagre_gateway_records_out_total";
 const BYTES_OUT: &str = "eagre_gateway_bytes_out_total";
 const ACKS: &str = "eagre_gateway_acks_total";
+const ACK_SECONDS: &str = "eagre_gateway_ack_seconds";
 const REFUSALS: &str = "eagre_gateway_refusals_total";
 const IN_FLIGHT_BYTES: &str = "eagre_gateway_in_flight_bytes";
 const QUEUE_WAIT: &str = "eagre_gateway_queue_wait_seconds";
@@ -21,7 +26,7 @@ const UNANSWERED: &str = "eagre_gateway_unanswered_objects";
 const STREAMS: &str = "eagre_gateway_streams";
 const READ_AHEAD_BYTES: &str = "eagre_gateway_read_ahead_bytes";
 
-/// Says what the metrics mean.
+/// Says what the metrics mean. What is counted begins at 0, so that the first one of a kind is seen as a rise.
 pub(crate) fn describe() {
     describe_counter!(RECORDS_IN, "Records of produce requests that were well-formed");
     describe_counter!(BYTES_IN, Unit::Bytes, "Bytes of record batches of produce requests that were well-formed");
@@ -32,6 +37,7 @@ pub(crate) fn describe() {
         "About how many bytes of records and record batches were given to fetch streams"
     );
     describe_counter!(ACKS, "Produce requests acknowledged");
+    describe_histogram!(ACK_SECONDS, Unit::Seconds, "From a produce request to its acknowledgement");
     describe_counter!(REFUSALS, "Requests refused or of unknown outcome, by reason");
     describe_gauge!(IN_FLIGHT_BYTES, Unit::Bytes, "Bytes of produce requests that are not answered");
     describe_histogram!(QUEUE_WAIT, Unit::Seconds, "From the first batch of an object to its cut");
@@ -41,6 +47,17 @@ pub(crate) fn describe() {
     describe_gauge!(UNANSWERED, "Objects cut and not answered by the sequencer");
     describe_gauge!(STREAMS, "Open produce and fetch streams");
     describe_gauge!(READ_AHEAD_BYTES, Unit::Bytes, "Bytes read ahead for fetch streams");
+    for total in [RECORDS_IN, BYTES_IN, RECORDS_OUT, BYTES_OUT, ACKS] {
+        counter!(total).increment(0);
+    }
+    // Proto numbers of reasons are small and dense; 0 is "unspecified", which nothing is refused for.
+    for reason in (1..64).filter_map(|number| ErrorReason::try_from(number).ok()) {
+        counter!(REFUSALS, "reason" => refusal::reason_name(reason)).increment(0);
+    }
+    for reason in [CutReason::Bytes, CutReason::Partitions, CutReason::Age, CutReason::Drain] {
+        counter!(CUTS, "reason" => reason.name()).increment(0);
+    }
+    gauge!(UNANSWERED).set(0.0);
 }
 
 pub(crate) fn accepted(records: u32, bytes: usize) {
@@ -48,8 +65,9 @@ pub(crate) fn accepted(records: u32, bytes: usize) {
     counter!(BYTES_IN).increment(bytes as u64);
 }
 
-pub(crate) fn acked() {
+pub(crate) fn acked(took: Duration) {
     counter!(ACKS).increment(1);
+    histogram!(ACK_SECONDS).record(took.as_secs_f64());
 }
 
 pub(crate) fn refused(refusal: &Refusal) {

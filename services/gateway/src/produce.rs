@@ -9,12 +9,14 @@ mod commit;
 mod cutter;
 pub(crate) mod edge;
 mod open;
+pub(crate) mod origin;
 mod pipeline;
 mod scatter;
 mod stream;
 mod submit;
 mod upload;
 
+pub(crate) use cutter::CutReason;
 pub(crate) use pipeline::Pipeline;
 pub(crate) use stream::ProduceAnswers;
 pub(crate) use submit::submit;

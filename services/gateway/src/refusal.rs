@@ -54,6 +54,12 @@ pub(crate) enum Refusal {
     StoredDataCorrupt(String),
 }
 
+/// A reason's name without its prefix.
+pub(crate) fn reason_name(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
 impl Refusal {
     /// The reason on the wire, and the gRPC code that fits it.
     fn wire(&self) -> (ErrorReason, Code) {
@@ -107,8 +113,7 @@ impl Refusal {
 
     /// The reason's name without its prefix: the label of metrics and the `reason` of the `google.rpc.ErrorInfo`.
     pub fn name(&self) -> &'static str {
-        let name = self.wire().0.as_str_name();
-        name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+        reason_name(self.wire().0)
     }
 
     fn metadata(&self) -> BTreeMap<&'static str, String> {

@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use eagre_cache::{CacheSettings, PageCaches};
 use eagre_env::{Env, Listener};
 use eagre_objects::{Bucket, BucketUrl};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     runtime::{Handle, Runtime},
     task::JoinHandle,
@@ -21,14 +22,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     http::{self, Observed},
     node::{Node, NodeParts, NodeState, StartError},
+    profile,
+    telemetry::{self, Build, ProcessMetrics},
 };
 
 /// A stop waits for requests, for connections and for the store, each for at most so long.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How often the metrics' histograms are put in order; without it they grow while nobody reads them.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// Upper bounds of the buckets of every histogram in seconds: from a read out of memory to a store that hangs.
-const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 4.0, 16.0];
 
 /// What a user may choose.
 #[derive(Debug, Clone)]
@@ -39,6 +40,10 @@ pub struct DevSettings {
     pub grpc: String,
     /// Where metrics and health are served; port 0 takes a free one.
     pub http: String,
+    /// Which build this is.
+    pub build: Build,
+    /// Serve `/debug/pprof/profile` on the HTTP port, which has to be of the loopback then.
+    pub debug_endpoints: bool,
 }
 
 /// Why a process cannot serve.
@@ -53,6 +58,12 @@ pub enum DevError {
         address: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// A profile shows what the process does; only this machine may ask for it.
+    #[error("--debug-endpoints is for this machine alone, and --http {address} can be reached from others")]
+    DebugNotLoopback {
+        /// As bound.
+        address: SocketAddr,
     },
     /// The bucket cannot be used.
     #[error(transparent)]
@@ -85,15 +96,20 @@ impl Dev {
     ///
     /// See [`DevError`]; nothing runs then.
     pub async fn start(env: Env, settings: DevSettings) -> Result<Self, DevError> {
-        let prometheus = install_metrics().map_err(|error| DevError::Resources(error.to_string()))?;
+        let prometheus = telemetry::install().map_err(|error| DevError::Resources(error.to_string()))?;
         let grpc_listener = listen(&env, "--grpc", &settings.grpc).await?;
         let http_listener = listen(&env, "--http", &settings.http).await?;
         let (grpc, http) = (grpc_listener.local_addr(), http_listener.local_addr());
-        let observer = Arc::new(Observer { state: OnceLock::new(), prometheus: prometheus.clone() });
+        if settings.debug_endpoints && !http.ip().is_loopback() {
+            return Err(DevError::DebugNotLoopback { address: http });
+        }
+        let more = if settings.debug_endpoints { profile::routes() } else { Router::new() };
+        let process = ProcessMetrics::start(settings.build);
+        let observer = Arc::new(Observer { state: OnceLock::new(), process, prometheus: prometheus.clone() });
         let stop_http = CancellationToken::new();
         // It answers while the node starts: a supervisor must not take a slow start for a hang.
         let stop_unless_started = stop_http.clone().drop_guard();
-        let http_server = tokio::spawn(http::serve(http_listener, observer.clone(), stop_http.clone()));
+        let http_server = tokio::spawn(http::serve(http_listener, observer.clone(), more, stop_http.clone()));
         let bucket = Bucket::open(&env, &settings.bucket).await?;
         let caches = PageCaches::open(&CacheSettings::default()).await;
         let caches = caches.map_err(|error| DevError::Resources(error.to_string()))?;
@@ -160,10 +176,6 @@ impl Drop for Background {
     }
 }
 
-fn install_metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?.install_recorder()
-}
-
 async fn upkeep(prometheus: PrometheusHandle) {
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
@@ -175,6 +187,7 @@ async fn upkeep(prometheus: PrometheusHandle) {
 struct Observer {
     /// Empty until the node has started.
     state: OnceLock<NodeState>,
+    process: ProcessMetrics,
     prometheus: PrometheusHandle,
 }
 
@@ -183,6 +196,7 @@ impl Observed for Observer {
         if let Some(state) = self.state.get() {
             state.update_metrics();
         }
+        self.process.update();
         self.prometheus.render()
     }
 

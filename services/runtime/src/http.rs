@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use eagre_env::{Connection, Listener};
+use eagre_trace::Seldom;
 use tokio_util::sync::CancellationToken;
 
 /// What the HTTP port asks of the process behind it.
@@ -18,7 +19,10 @@ pub trait Observed: Send + Sync + 'static {
 /// How long accepting pauses after an error of the socket, such as a shortage of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-struct Accepting(Box<dyn Listener>);
+struct Accepting {
+    listener: Box<dyn Listener>,
+    trouble: Seldom,
+}
 
 impl axum::serve::Listener for Accepting {
     type Io = Box<dyn Connection>;
@@ -26,10 +30,12 @@ impl axum::serve::Listener for Accepting {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
-            match self.0.accept().await {
+            match self.listener.accept().await {
                 Ok(accepted) => return accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "http connection not accepted");
+                    if let Some(held_back) = self.trouble.turn() {
+                        tracing::warn!(%error, held_back, "http connection not accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -37,17 +43,19 @@ impl axum::serve::Listener for Accepting {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.local_addr())
+        Ok(self.listener.local_addr())
     }
 }
 
 /// What there is, for whoever opens the address in a browser.
 const INDEX: &str = "Eagre\n\n/metrics  metrics for Prometheus\n/healthz  200 when the process answers\n/readyz   200 when it holds its shard and has joined it, else 503 and what it waits for\n";
 
-/// Serves until `stop`: `/` names the others, `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason until it can serve).
+/// Serves until `stop`: `/` names the others, `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason until
+/// it can serve), and `more`.
 pub(crate) async fn serve(
     listener: Box<dyn Listener>,
     observed: Arc<dyn Observed>,
+    more: Router,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let router = Router::new()
@@ -55,8 +63,11 @@ pub(crate) async fn serve(
         .route("/metrics", get(|State(observed): State<Arc<dyn Observed>>| async move { observed.render_metrics() }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(observed);
-    axum::serve(Accepting(listener), router).with_graceful_shutdown(stop.cancelled_owned()).await
+        .with_state(observed)
+        .merge(more);
+    axum::serve(Accepting { listener, trouble: Seldom::new() }, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }
 
 async fn ready(State(observed): State<Arc<dyn Observed>>) -> (StatusCode, String) {

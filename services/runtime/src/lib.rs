@@ -8,8 +8,11 @@ mod dev;
 mod health;
 mod http;
 mod node;
+mod profile;
+mod telemetry;
 
 pub use cut::cut_over;
 pub use dev::{Dev, DevError, DevSettings};
 pub use http::Observed;
 pub use node::{Node, NodeParts, StartError};
+pub use telemetry::Build;

@@ -12,6 +12,8 @@ pub struct CommitRequest {
     pub object_length_bytes: u64,
     /// One a partition, in the order of their bytes.
     pub runs: Vec<CommitRun>,
+    /// The trace of the commit, as W3C's header has it. Never part of what is judged or remembered.
+    pub traceparent: Option<String>,
 }
 
 /// Consecutive batches of one partition in the object.

@@ -286,7 +286,7 @@ impl Gateway {
             CommitRun { partition, position_bytes, batches }
         };
         let runs = runs.into_iter().map(|(partition, batches)| at(partition, batches)).collect();
-        CommitRequest { object, object_length_bytes, runs }
+        CommitRequest { object, object_length_bytes, runs, traceparent: None }
     }
 
     async fn send(&mut self, request: CommitRequest) -> CommitReply {

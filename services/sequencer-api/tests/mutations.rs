@@ -32,8 +32,13 @@ fn commit_requests_stand_mutations() {
         first_sequence: 17,
     };
     let run = proto::CommitRun { partition: Some(PARTITION), position_bytes: 8, batches: vec![batch(-1), batch(9)] };
-    let request =
-        proto::CommitRequest { shard: 0, object: Some(OBJECT), object_length_bytes: 208, runs: vec![run.clone(), run] };
+    let request = proto::CommitRequest {
+        shard: 0,
+        object: Some(OBJECT),
+        object_length_bytes: 208,
+        runs: vec![run.clone(), run],
+        traceparent: String::new(),
+    };
     mutations("commit request").grown_from(request.encode_to_vec()).run(parsers::commit_request);
 }
 

@@ -65,6 +65,16 @@ pub enum Work {
     },
 }
 
+impl Work {
+    /// The trace that it is a part of.
+    pub fn traceparent(&self) -> Option<&str> {
+        match self {
+            Self::Commit { request, .. } => request.traceparent.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// An answer that waits for the flush.
 pub enum Answer {
     /// To a commit.

@@ -16,7 +16,7 @@ impl Fnv {
     }
 }
 
-/// The hash of everything in the request. Persisted: never changes.
+/// The hash of everything in the request but its trace. Persisted: never changes.
 pub fn request_hash(request: &CommitRequest) -> u128 {
     let mut hash = Fnv(OFFSET_BASIS);
     hash.add(&request.object.epoch.0.to_be_bytes());

@@ -15,7 +15,7 @@ const CLAIMS: &str = "eagre_sequencer_claims_total";
 const CLAIM: &str = "eagre_sequencer_claim";
 const HOLDS: &str = "eagre_sequencer_holds";
 
-/// Says what each of them means.
+/// Says what each of them means. What is counted begins at 0, so that the first one of a kind is seen as a rise.
 pub fn describe() {
     describe_counter!(COMMITS, "Objects whose commit was answered, by result");
     describe_counter!(BATCHES, "Batches judged, by outcome");
@@ -26,6 +26,18 @@ pub fn describe() {
     describe_counter!(CLAIMS, "Claims made by this process");
     describe_gauge!(CLAIM, "Number of the last claim made by this process");
     describe_gauge!(HOLDS, "1 while this process serves the shard");
+    for result in ["judged", "epoch_below_floor", "mismatch"] {
+        counter!(COMMITS, "result" => result).increment(0);
+    }
+    for outcome in
+        ["appended", "duplicate", "unknown_partition", "out_of_order_sequence", "producer_fenced", "sequence_too_old"]
+    {
+        counter!(BATCHES, "outcome" => outcome).increment(0);
+    }
+    counter!(CLAIMS).increment(0);
+    for level in [QUEUE, PRODUCERS, CLAIM, HOLDS] {
+        gauge!(level).set(0.0);
+    }
 }
 
 /// A commit was judged.

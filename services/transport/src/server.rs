@@ -3,6 +3,7 @@
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use eagre_env::{Connection, Listener};
+use eagre_trace::Seldom;
 use futures::stream::{self, StreamExt};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
@@ -77,12 +78,13 @@ pub async fn serve(
     let routes = routes.prepare();
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
+    let trouble = Seldom::new();
     loop {
         let (stream, slot) = tokio::select! {
             biased;
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&mut *listener, &slots) => accepted,
+            accepted = accept(&mut *listener, &slots, &trouble) => accepted,
         };
         let held = (budget.lease(), slot);
         connections.spawn(connection(stream, held, routes.clone(), settings.clone(), stopped.clone()));
@@ -93,14 +95,20 @@ pub async fn serve(
 }
 
 /// The next connection, once there is room for one. A shortage of file handles is waited for.
-async fn accept(listener: &mut dyn Listener, slots: &Arc<Semaphore>) -> (Box<dyn Connection>, OwnedSemaphorePermit) {
+async fn accept(
+    listener: &mut dyn Listener,
+    slots: &Arc<Semaphore>,
+    trouble: &Seldom,
+) -> (Box<dyn Connection>, OwnedSemaphorePermit) {
     let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return (stream, slot),
             Err(error) if concerns_one_connection(&error) => debug!(%error, "a connection ended before it began"),
             Err(error) => {
-                warn!(%error, "cannot accept connections, trying again");
+                if let Some(held_back) = trouble.turn() {
+                    warn!(%error, held_back, "cannot accept connections, trying again");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

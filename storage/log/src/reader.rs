@@ -80,7 +80,10 @@ struct Planted {
 impl RunReader {
     /// A reader over these caches.
     pub fn new(env: &Env, bucket: Bucket, caches: PageCaches, settings: &ReaderSettings) -> Self {
-        metrics::describe_counter!(PAGES_TOTAL, "Pages that reads took, by where they came from.");
+        metrics::describe_counter!(PAGES_TOTAL, "Pages that reads took, by where they came from");
+        for source in ["written", "memory", "joined", "disk", "bucket"] {
+            metrics::counter!(PAGES_TOTAL, "source" => source).increment(0);
+        }
         let planted = Planted {
             stale_cache_page: env.has_planted(PlantedBug::StaleCachePage),
             truncated_read: env.has_planted(PlantedBug::TruncatedRead),

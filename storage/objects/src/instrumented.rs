@@ -11,6 +11,8 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
 };
 
+use crate::price::nanodollars;
+
 /// Counter: requests by `op` (`put`, `create`, `get`, `head`, `list`, `delete`, `copy`, `rename`, `multipart_start`,
 /// `multipart_part`, `multipart_end`) and `result` (`ok`, `missing`, `exists`, `precondition`, `error`).
 pub const REQUESTS_TOTAL: &str = "eagre_bucket_requests_total";
@@ -18,6 +20,23 @@ pub const REQUESTS_TOTAL: &str = "eagre_bucket_requests_total";
 pub const BYTES_TOTAL: &str = "eagre_bucket_bytes_total";
 /// Histogram: seconds until the answer by `op`; of a `get` until its first byte.
 pub const REQUEST_SECONDS: &str = "eagre_bucket_request_seconds";
+
+/// Counter: what the requests would cost on S3 Standard by `op`, in billionths of a dollar; see [`crate::price`].
+pub const ESTIMATED_NANODOLLARS_TOTAL: &str = "eagre_bucket_estimated_nanodollars_total";
+
+const OPS: [&str; 11] = [
+    "put",
+    "create",
+    "get",
+    "head",
+    "list",
+    "delete",
+    "copy",
+    "rename",
+    "multipart_start",
+    "multipart_part",
+    "multipart_end",
+];
 
 /// What a bucket bills as one LIST.
 const LIST_PAGE_KEYS: u64 = 1_000;
@@ -30,11 +49,35 @@ pub(crate) struct InstrumentedStore {
 
 impl InstrumentedStore {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>) -> Self {
-        metrics::describe_counter!(REQUESTS_TOTAL, "Requests to the bucket by kind and result.");
-        metrics::describe_counter!(BYTES_TOTAL, metrics::Unit::Bytes, "Payload bytes to and from the bucket by kind.");
-        metrics::describe_histogram!(REQUEST_SECONDS, metrics::Unit::Seconds, "Time until the bucket answers by kind.");
+        describe();
         Self { inner, probe: Probe { clock } }
     }
+}
+
+/// Says what the metrics mean. Counters begin at 0, so that the first error of a kind is seen as a rise.
+fn describe() {
+    metrics::describe_counter!(REQUESTS_TOTAL, "Requests to the bucket by kind and result");
+    metrics::describe_counter!(BYTES_TOTAL, metrics::Unit::Bytes, "Payload bytes to and from the bucket by kind");
+    metrics::describe_histogram!(REQUEST_SECONDS, metrics::Unit::Seconds, "Time until the bucket answers by kind");
+    metrics::describe_counter!(
+        ESTIMATED_NANODOLLARS_TOTAL,
+        "Billionths of a dollar that the requests would cost at list prices of S3 Standard, by kind; an estimate"
+    );
+    for op in OPS {
+        for result in ["ok", "error"] {
+            metrics::counter!(REQUESTS_TOTAL, "op" => op, "result" => result).increment(0);
+        }
+        metrics::counter!(ESTIMATED_NANODOLLARS_TOTAL, "op" => op).increment(0);
+    }
+    for op in ["put", "create", "get", "multipart_part"] {
+        metrics::counter!(BYTES_TOTAL, "op" => op).increment(0);
+    }
+}
+
+/// Counts a request that was made.
+fn count(op: &'static str, result: &'static str) {
+    metrics::counter!(REQUESTS_TOTAL, "op" => op, "result" => result).increment(1);
+    metrics::counter!(ESTIMATED_NANODOLLARS_TOTAL, "op" => op).increment(nanodollars(op, result));
 }
 
 #[derive(Clone)]
@@ -52,7 +95,7 @@ impl Probe {
         if matches!(result, Err(Error::NotSupported { .. } | Error::NotImplemented { .. })) {
             return;
         }
-        metrics::counter!(REQUESTS_TOTAL, "op" => op, "result" => label(result)).increment(1);
+        count(op, label(result));
         let elapsed = self.clock.monotonic().saturating_sub(started);
         metrics::histogram!(REQUEST_SECONDS, "op" => op).record(elapsed.as_secs_f64());
         if result.is_ok() && bytes > 0 {
@@ -118,10 +161,7 @@ impl ObjectStore for InstrumentedStore {
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         // A stream has no single time: only the requests are counted.
-        let count = |result: &Result<Path>| {
-            metrics::counter!(REQUESTS_TOTAL, "op" => "delete", "result" => label(result)).increment(1);
-        };
-        self.inner.delete_stream(locations).inspect(count).boxed()
+        self.inner.delete_stream(locations).inspect(|result| count("delete", label(result))).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -156,18 +196,17 @@ impl ObjectStore for InstrumentedStore {
 
 /// One request at the start and one more for every full page of keys.
 fn counted_list(entries: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
-    let count = |result| metrics::counter!(REQUESTS_TOTAL, "op" => "list", "result" => result).increment(1);
-    count("ok");
+    count("list", "ok");
     let mut keys = 0u64;
     entries
         .inspect(move |entry| match entry {
             Ok(_) => {
                 keys += 1;
                 if keys.is_multiple_of(LIST_PAGE_KEYS) {
-                    count("ok");
+                    count("list", "ok");
                 }
             }
-            Err(_) => count(label(entry)),
+            Err(_) => count("list", label(entry)),
         })
         .boxed()
 }

@@ -10,11 +10,12 @@ mod folder;
 mod instrumented;
 mod marker;
 mod open;
+mod price;
 mod remote;
 mod url;
 
 pub use bucket::{Bucket, BucketKind, CreateOutcome, GetError, PutError, Ranged};
-pub use instrumented::{BYTES_TOTAL, REQUEST_SECONDS, REQUESTS_TOTAL};
+pub use instrumented::{BYTES_TOTAL, ESTIMATED_NANODOLLARS_TOTAL, REQUEST_SECONDS, REQUESTS_TOTAL};
 pub use marker::{BUCKET_FORMAT, MARKER_KEY, Marker, MarkerError};
 pub use open::{OpenError, Unopened};
 pub use remote::Trouble;

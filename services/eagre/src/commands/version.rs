@@ -11,8 +11,10 @@ use crate::{
     failure::Failure,
 };
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-const COMMIT: &str = env!("EAGRE_COMMIT");
+/// As in `Cargo.toml`.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What was built; `unknown` without a repository.
+pub const COMMIT: &str = env!("EAGRE_COMMIT");
 
 /// Runs the command.
 pub fn run(args: &VersionArgs) -> Result<ExitCode, Failure> {

@@ -19,6 +19,8 @@ mod golden_bucket;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod s3;
 #[cfg(test)]
 mod start;
@@ -28,3 +30,6 @@ mod stop;
 mod strace;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+#[cfg(feature = "otlp")]
+mod traces;

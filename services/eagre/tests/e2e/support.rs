@@ -32,11 +32,19 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// A free port that is listened to, for tokio.
+#[cfg(feature = "otlp")]
+pub fn listener() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
 /// The binary under test.
 pub fn eagre() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eagre"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.env_remove("EAGRE_ENDPOINT").env_remove("RUST_LOG");
+    command.env_remove("EAGRE_ENDPOINT").env_remove("EAGRE_OTLP_ENDPOINT").env_remove("RUST_LOG");
     command
 }
 

@@ -291,7 +291,10 @@ impl PartitionReader {
         if self.attempts >= ATTEMPTS_MAX {
             return Err(Refusal::Unavailable(why));
         }
-        tracing::warn!(partition = %self.partition, why, attempt = self.attempts, "a read has to be tried again");
+        // Trouble of the bucket is that of all readers.
+        if let Some(held_back) = self.shared.read_trouble.turn() {
+            tracing::warn!(partition = %self.partition, why, held_back, "a read has to be tried again");
+        }
         sleep(jittered(&self.shared.env, ATTEMPT_PAUSE * self.attempts)).await;
         Ok(())
     }

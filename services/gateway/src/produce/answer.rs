@@ -9,51 +9,52 @@ use eagre_env::HashMap;
 use eagre_model::TopicPartition;
 use eagre_proto::v1::{ProduceResponse, ProduceStreamResponse, produce_stream_response::Outcome};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
-use super::scatter::Gathering;
-use crate::{metrics, refusal::Refusal};
+use super::{origin::Origin, scatter::Gathering};
+use crate::refusal::Refusal;
 
 /// What becomes of a request.
 pub(crate) type Answer = Result<ProduceResponse, Refusal>;
 
 /// Where the answer to a request goes.
 pub(crate) enum Reply {
-    Caller(oneshot::Sender<Answer>),
-    Stream { lanes: Arc<Lanes>, request_id: u64 },
+    Caller(oneshot::Sender<Answer>, Origin),
+    Stream { lanes: Arc<Lanes>, request_id: u64, origin: Origin },
 }
 
 impl Reply {
     /// That of a call, and where it comes out.
-    pub fn unary() -> (Self, oneshot::Receiver<Answer>) {
+    pub fn unary(origin: Origin) -> (Self, oneshot::Receiver<Answer>) {
         let (sender, receiver) = oneshot::channel();
-        (Self::Caller(sender), receiver)
+        (Self::Caller(sender, origin), receiver)
     }
 
     /// The reply to a request that goes to one partition; in a stream it takes the next place in the partition's order.
     pub fn ticket(self, partition: TopicPartition) -> Ticket {
         match self {
-            Self::Caller(caller) => Ticket(Some(Destination::Caller(caller))),
-            Self::Stream { lanes, request_id } => lanes.ticket(partition, request_id),
+            Self::Caller(caller, origin) => Ticket(Some(Destination::Caller(caller, origin))),
+            Self::Stream { lanes, request_id, origin } => lanes.ticket(partition, request_id, origin),
+        }
+    }
+
+    /// Whose it is.
+    pub fn origin(&self) -> &Origin {
+        match self {
+            Self::Caller(_, origin) | Self::Stream { origin, .. } => origin,
         }
     }
 
     /// Answers a request that belongs to no one partition.
     pub fn give(self, answer: Answer) {
         match self {
-            Self::Caller(caller) => {
-                count(&answer);
+            Self::Caller(caller, origin) => {
+                origin.answered(&answer);
                 // The caller may have gone; what was appended stays appended.
                 drop(caller.send(answer));
             }
-            Self::Stream { lanes, request_id } => lanes.answer_now(request_id, answer),
+            Self::Stream { lanes, request_id, origin } => lanes.answer_now(request_id, &origin, answer),
         }
-    }
-}
-
-fn count(answer: &Answer) {
-    match answer {
-        Ok(_) => metrics::acked(),
-        Err(refusal) => metrics::refused(refusal),
     }
 }
 
@@ -61,8 +62,8 @@ fn count(answer: &Answer) {
 pub(crate) struct Ticket(Option<Destination>);
 
 enum Destination {
-    Caller(oneshot::Sender<Answer>),
-    Stream { lanes: Arc<Lanes>, partition: TopicPartition, number: u64 },
+    Caller(oneshot::Sender<Answer>, Origin),
+    Stream { lanes: Arc<Lanes>, partition: TopicPartition, number: u64, origin: Origin },
     Part { gathering: Arc<Gathering>, partition: u32, places: Vec<usize> },
 }
 
@@ -72,6 +73,15 @@ impl Ticket {
         Self(Some(Destination::Part { gathering, partition, places }))
     }
 
+    /// The span of the request; none where it is not traced.
+    pub fn span(&self) -> Span {
+        match &self.0 {
+            Some(Destination::Caller(_, origin) | Destination::Stream { origin, .. }) => origin.span().clone(),
+            Some(Destination::Part { gathering, .. }) => gathering.span(),
+            None => Span::none(),
+        }
+    }
+
     pub fn answer(mut self, answer: Answer) {
         self.deliver(answer);
     }
@@ -79,9 +89,9 @@ impl Ticket {
     fn deliver(&mut self, answer: Answer) {
         let Some(destination) = self.0.take() else { return };
         match destination {
-            Destination::Caller(caller) => Reply::Caller(caller).give(answer),
-            Destination::Stream { lanes, partition, number } => {
-                count(&answer);
+            Destination::Caller(caller, origin) => Reply::Caller(caller, origin).give(answer),
+            Destination::Stream { lanes, partition, number, origin } => {
+                origin.answered(&answer);
                 lanes.complete(partition, number, answer);
             }
             // Counted with the whole request.
@@ -124,17 +134,17 @@ impl Lanes {
     }
 
     /// Takes the next place in a partition's order.
-    pub fn ticket(self: &Arc<Self>, partition: TopicPartition, request_id: u64) -> Ticket {
+    pub fn ticket(self: &Arc<Self>, partition: TopicPartition, request_id: u64, origin: Origin) -> Ticket {
         let mut lanes = self.lanes();
         let lane = lanes.entry(partition).or_default();
         let number = lane.first + lane.slots.len() as u64;
         lane.slots.push_back(Slot { request_id, answer: None });
-        Ticket(Some(Destination::Stream { lanes: self.clone(), partition, number }))
+        Ticket(Some(Destination::Stream { lanes: self.clone(), partition, number, origin }))
     }
 
     /// Answers a request that belongs to no partition that exists.
-    pub fn answer_now(&self, request_id: u64, answer: Answer) {
-        count(&answer);
+    pub fn answer_now(&self, request_id: u64, origin: &Origin, answer: Answer) {
+        origin.answered(&answer);
         self.send(request_id, answer);
     }
 

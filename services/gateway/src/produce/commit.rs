@@ -12,6 +12,7 @@ use tokio::{
     task::{self, JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
+use tracing::Instrument as _;
 
 use super::{
     open::OpenObject,
@@ -191,12 +192,13 @@ impl Committer {
     fn upload(&mut self, order: u64, cargo: Cargo, permit: Option<OwnedSemaphorePermit>) {
         let id = ObjectId { epoch: self.epoch, incarnation: self.incarnation, number: self.next_number };
         self.next_number += 1;
-        self.queue.uploading(order, id);
+        let span = self.queue.uploading(order, id);
         let uploader = self.uploader.clone();
-        let upload = self.uploads.spawn(async move {
+        let upload = async move {
             let _permit = permit;
             uploader.upload(id, cargo).await
-        });
+        };
+        let upload = self.uploads.spawn(upload.instrument(span));
         self.orders.insert(upload.id(), order);
     }
 

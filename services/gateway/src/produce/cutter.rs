@@ -28,7 +28,7 @@ pub(super) enum Decision {
 
 /// Why an object was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CutReason {
+pub(crate) enum CutReason {
     Bytes,
     Partitions,
     Age,

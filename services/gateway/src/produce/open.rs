@@ -8,6 +8,7 @@ use std::{
 
 use eagre_model::{TopicPartition, TopicRecord};
 use tokio::{sync::Notify, time::Instant};
+use tracing::Span;
 
 use super::{
     answer::Ticket,
@@ -28,17 +29,25 @@ pub(crate) struct PendingBatch {
 }
 
 /// The batches of one object, in their order per partition.
-#[derive(Default)]
 pub(super) struct OpenObject {
     pub runs: BTreeMap<TopicPartition, Vec<PendingBatch>>,
     pub bytes: usize,
     pub opened: Option<Instant>,
+    /// None while no request in it is traced.
+    pub span: Span,
+}
+
+impl Default for OpenObject {
+    fn default() -> Self {
+        Self { runs: BTreeMap::new(), bytes: 0, opened: None, span: Span::none() }
+    }
 }
 
 impl OpenObject {
     fn push(&mut self, batch: PendingBatch) {
         self.bytes += batch.batch.bytes.len();
         self.opened.get_or_insert_with(Instant::now);
+        eagre_trace::join(&mut self.span, &batch.ticket.span());
         self.runs.entry(batch.partition).or_default().push(batch);
     }
 

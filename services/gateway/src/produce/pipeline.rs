@@ -182,4 +182,6 @@ async fn cut(open: &OpenObjects, uploads_max: usize, cuts: mpsc::Sender<CutObjec
 fn note(object: &OpenObject, reason: CutReason) {
     let waited = object.opened.map(|opened| opened.elapsed());
     metrics::cut(reason.name(), object.bytes, waited.unwrap_or_default());
+    let joined = object.runs.values().flatten().map(|pending| pending.ticket.span());
+    eagre_trace::cut(&object.span, object.bytes, reason.name(), joined);
 }

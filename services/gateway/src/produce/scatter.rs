@@ -9,6 +9,7 @@ use std::{
 use eagre_env::Randomness;
 use eagre_model::{Placement, TopicPartition, TopicRecord, keys::partition_for_key};
 use eagre_proto::v1::{ProduceRequest, ProduceResponse, Record, RecordList, RecordPosition, produce_request::Payload};
+use tracing::Span;
 
 use super::{
     answer::{Answer, Reply, Ticket},
@@ -111,6 +112,12 @@ impl Gathering {
         })))
     }
 
+    /// That of the whole request.
+    pub fn span(&self) -> Span {
+        let gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gathered.reply.as_ref().map_or_else(Span::none, |reply| reply.origin().span().clone())
+    }
+
     /// Takes the answer to one part; the last one gives the reply.
     pub fn complete(&self, partition: u32, places: &[usize], answer: Answer) {
         let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -155,6 +162,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::produce::origin::Origin;
 
     fn record(key: Option<&str>) -> Record {
         Record { key: key.map(|key| key.to_owned().into()), ..Record::default() }
@@ -177,7 +185,7 @@ mod tests {
 
     fn gathered(answers: Vec<Answer>) -> Answer {
         let (reply, mut given) = oneshot::channel();
-        let gathering = Gathering::new(answers.len(), answers.len(), Reply::Caller(reply));
+        let gathering = Gathering::new(answers.len(), answers.len(), Reply::Caller(reply, Origin::new(None, "t")));
         for (part, answer) in answers.into_iter().enumerate() {
             assert!(given.try_recv().is_err(), "given before all parts were answered");
             gathering.complete(u32::try_from(part).unwrap(), &[part], answer);

@@ -18,6 +18,7 @@ use tonic::{Status, Streaming};
 use super::{
     answer::{Lanes, Reply},
     edge::{self, Place},
+    origin::Origin,
     submit::submit,
 };
 use crate::{
@@ -37,6 +38,8 @@ type Lookup = BoxFuture<'static, (String, Result<Arc<TopicRecord>, TopicError>)>
 pub(crate) struct ProduceAnswers {
     shared: Arc<Shared>,
     requests: Option<Streaming<ProduceStreamRequest>>,
+    /// What the call says of its caller's trace: its requests are parts of it.
+    caller: Option<String>,
     grants: Grants,
     lanes: Arc<Lanes>,
     answers: mpsc::Receiver<ProduceStreamResponse>,
@@ -55,12 +58,14 @@ struct Parked {
     request_id: u64,
     request: ProduceRequest,
     grant: Option<Grant>,
+    origin: Origin,
 }
 
 impl ProduceAnswers {
     pub fn new(
         shared: Arc<Shared>,
         requests: Streaming<ProduceStreamRequest>,
+        caller: Option<String>,
         grants: Grants,
         slot: StreamSlot,
     ) -> Self {
@@ -69,6 +74,7 @@ impl ProduceAnswers {
         Self {
             shared,
             requests: Some(requests),
+            caller,
             grants,
             lanes,
             answers,
@@ -85,11 +91,13 @@ impl ProduceAnswers {
         self.open += 1;
         let grant = self.grants.take();
         let request_id = message.request_id;
+        let topic = message.request.as_ref().map_or("", |request| &request.topic);
+        let origin = Origin::new(self.caller.as_deref(), topic);
         let Some(request) = message.request else {
             let refusal = Refusal::InvalidArgument("the request is missing".into());
-            return self.lanes.answer_now(request_id, Err(refusal));
+            return self.lanes.answer_now(request_id, &origin, Err(refusal));
         };
-        let parked = Parked { request_id, request, grant };
+        let parked = Parked { request_id, request, grant, origin };
         if let Some(waiting) = self.parked.get_mut(&parked.request.topic) {
             return waiting.push(parked);
         }
@@ -102,7 +110,7 @@ impl ProduceAnswers {
             Some((topic, place)) => self.submit(parked, &topic, place),
             None => {
                 if let Err(refusal) = check_topic_name(&parked.request.topic) {
-                    return self.lanes.answer_now(request_id, Err(refusal));
+                    return self.lanes.answer_now(request_id, &parked.origin, Err(refusal));
                 }
                 let (shared, name) = (self.shared.clone(), parked.request.topic.clone());
                 self.parked.insert(name.clone(), vec![parked]);
@@ -123,14 +131,14 @@ impl ProduceAnswers {
             };
             match placed {
                 Ok((topic, place)) => self.submit(parked, topic, place),
-                Err(refusal) => self.lanes.answer_now(parked.request_id, Err(refusal)),
+                Err(refusal) => self.lanes.answer_now(parked.request_id, &parked.origin, Err(refusal)),
             }
         }
     }
 
     fn submit(&mut self, parked: Parked, topic: &Arc<TopicRecord>, place: Place) {
-        let Parked { request_id, request, grant } = parked;
-        let reply = Reply::Stream { lanes: self.lanes.clone(), request_id };
+        let Parked { request_id, request, grant, origin } = parked;
+        let reply = Reply::Stream { lanes: self.lanes.clone(), request_id, origin };
         submit(&self.shared, topic, place, request, reply, grant);
     }
 

@@ -8,6 +8,7 @@ use eagre_log::{RunReader, WalBatch, WalObject, WalObjectBuilder, WalRun};
 use eagre_model::{ObjectId, ProducerEpoch, ProducerId, TopicPartition};
 use eagre_objects::{Bucket, PutError};
 use eagre_sequencer_api::{CommitBatch, CommitRequest, CommitRun, ProducerSequence};
+use eagre_trace::Seldom;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::edge::CheckedBatch;
@@ -45,6 +46,8 @@ pub(crate) struct Uploader {
     pub bucket: Bucket,
     pub reader: RunReader,
     pub settings: Arc<GatewaySettings>,
+    /// All uploads go to one bucket: its trouble is told for all of them.
+    pub trouble: Arc<Seldom>,
 }
 
 impl Uploader {
@@ -86,7 +89,9 @@ impl Uploader {
                 }
                 PutTrouble::Passing(text) => text,
             };
-            tracing::warn!(object = %id, error = text, "upload failed, trying again");
+            if let Some(held_back) = self.trouble.turn() {
+                tracing::warn!(object = %id, error = text, held_back, "upload failed, trying again");
+            }
             sleep(jittered(&self.env, pause)).await;
             pause = (pause * 2).min(RETRY_PAUSE_MAX);
         }
@@ -117,6 +122,7 @@ pub(super) fn commit_request(object: &WalObject) -> CommitRequest {
         object: object.id,
         object_length_bytes: object.bytes.len() as u64,
         runs: object.runs.iter().map(run).collect(),
+        traceparent: None,
     }
 }
 

@@ -13,7 +13,13 @@ use super::refuse;
 use crate::{
     Shared,
     admission::Grants,
-    produce::{ProduceAnswers, answer::Reply, edge, submit},
+    produce::{
+        ProduceAnswers,
+        answer::Reply,
+        edge,
+        origin::{self, Origin},
+        submit,
+    },
     refusal::Refusal,
 };
 
@@ -39,12 +45,13 @@ impl ProduceService for Produce {
     }
 
     async fn produce(&self, request: Request<ProduceRequest>) -> Result<Response<ProduceResponse>, Status> {
+        let origin = Origin::new(origin::caller(request.metadata()), &request.get_ref().topic);
         self.0.check_open().map_err(refuse)?;
         let grant = request.extensions().get::<Grants>().and_then(Grants::take);
         let request = request.into_inner();
         let place = |topic: &_| edge::place(topic, request.partition);
         let (topic, place) = self.0.locate(&request.topic, place).await.map_err(refuse)?;
-        let (reply, answer) = Reply::unary();
+        let (reply, answer) = Reply::unary(origin);
         submit(&self.0, &topic, place, request, reply, grant);
         let lost = |_| Err(Refusal::OutcomeUnknown("the gateway lost track of the request".into()));
         // Refusals of tickets are counted where they are given.
@@ -60,7 +67,8 @@ impl ProduceService for Produce {
         self.0.check_open().map_err(refuse)?;
         let slot = self.0.streams.open().map_err(refuse)?;
         let grants = request.extensions().get::<Grants>().cloned().unwrap_or_default();
-        let answers = ProduceAnswers::new(self.0.clone(), request.into_inner(), grants, slot);
+        let caller = origin::caller(request.metadata()).map(str::to_owned);
+        let answers = ProduceAnswers::new(self.0.clone(), request.into_inner(), caller, grants, slot);
         Ok(Response::new(Box::pin(answers)))
     }
 }

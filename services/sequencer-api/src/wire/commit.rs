@@ -33,6 +33,7 @@ pub(crate) fn commit_request_message(shard: ShardId, request: &CommitRequest) ->
         object: Some(object_message(request.object)),
         object_length_bytes: request.object_length_bytes,
         runs: request.runs.iter().map(run).collect(),
+        traceparent: request.traceparent.clone().unwrap_or_default(),
     }
 }
 
@@ -66,6 +67,7 @@ pub(crate) fn commit_request(message: proto::CommitRequest) -> Result<CommitRequ
         object: object(message.object)?,
         object_length_bytes: message.object_length_bytes,
         runs: message.runs.into_iter().map(run).collect::<Result<_, _>>()?,
+        traceparent: Some(message.traceparent).filter(|text| !text.is_empty()),
     })
 }
 

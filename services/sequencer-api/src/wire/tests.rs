@@ -24,7 +24,8 @@ fn some_request() -> CommitRequest {
     let producer = ProducerSequence { id: ProducerId(0), epoch: ProducerEpoch(i16::MAX), first_sequence: i32::MAX };
     let idempotent = CommitBatch { attributes: 4, producer: Some(producer), ..plain.clone() };
     let run = CommitRun { partition: PARTITION, position_bytes: 8, batches: vec![plain, idempotent] };
-    CommitRequest { object: OBJECT, object_length_bytes: 208, runs: vec![run] }
+    let traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
+    CommitRequest { object: OBJECT, object_length_bytes: 208, runs: vec![run], traceparent }
 }
 
 fn some_run() -> Run {

@@ -6,6 +6,7 @@ use eagre_env::{Env, PlantedBug};
 use eagre_sequencer_api::{BatchOutcome, CommitReply, RefusalReason};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tracing::Span;
 
 use super::{CommitterEnd, takeoff::Flight};
 use crate::{
@@ -29,6 +30,7 @@ struct Landed {
     delta: Delta,
     answers: Vec<Answer>,
     room: OwnedSemaphorePermit,
+    spans: Vec<Span>,
 }
 
 impl Landing {
@@ -59,7 +61,7 @@ impl Landing {
     }
 
     fn wait_for(&self, flight: Flight) -> BoxFuture<'static, Landed> {
-        let Flight { delta, answers, flush, room } = flight;
+        let Flight { delta, answers, flush, room, spans } = flight;
         let authority = self.authority.clone();
         let is_told = self.env.has_planted(PlantedBug::FencedIsFailure);
         async move {
@@ -72,13 +74,13 @@ impl Landing {
                 },
                 None => Ok(()),
             };
-            Landed { flushed, wrote, delta, answers, room }
+            Landed { flushed, wrote, delta, answers, room, spans }
         }
         .boxed()
     }
 
     async fn land(&self, landed: Landed) -> Result<(), CommitterEnd> {
-        let Landed { flushed, wrote, delta, answers, room } = landed;
+        let Landed { flushed, wrote, delta, answers, room, spans } = landed;
         if let Err(end) = flushed {
             self.report_failure(&end, answers);
             return Err(end);
@@ -92,6 +94,7 @@ impl Landing {
         }
         self.env.fail_point("answer.before").await;
         answers.into_iter().for_each(Answer::give);
+        drop(spans);
         // Given back in order, so that whoever takes off knows which flights have landed by their number alone.
         drop(room);
         Ok(())

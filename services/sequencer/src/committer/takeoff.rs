@@ -19,6 +19,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use super::{Committer, CommitterEnd};
 use crate::{
@@ -43,6 +44,8 @@ pub(super) struct Flight {
     pub(super) flush: Option<BoxFuture<'static, Result<(), CommitterEnd>>>,
     /// Its place in the air.
     pub(super) room: OwnedSemaphorePermit,
+    /// Of its commits.
+    pub(super) spans: Vec<Span>,
 }
 
 /// Judges and begins to write.
@@ -124,6 +127,7 @@ impl Takeoff {
         while self.airborne.len() >= self.flights_max {
             self.airborne.pop_front();
         }
+        let spans: Vec<Span> = works.iter().filter_map(Work::traceparent).map(eagre_trace::sequence).collect();
         let records = self.look_up_records(&works).await?;
         self.load_producers(&works).await?;
         let committer = &mut self.committer;
@@ -144,10 +148,11 @@ impl Takeoff {
             None
         } else {
             self.committer.sweep.add_to(&mut changes);
-            Some(self.begin_flush(changes).await?)
+            let span = eagre_trace::flush(&spans);
+            Some(self.begin_flush(changes, span.clone()).instrument(span).await?)
         };
         self.shrink_producers();
-        Ok(Flight { delta, answers, flush, room })
+        Ok(Flight { delta, answers, flush, room, spans })
     }
 
     /// Commit records of the objects: those that are in the air before those that the store shows.
@@ -197,6 +202,7 @@ impl Takeoff {
     async fn begin_flush(
         &mut self,
         changes: Changes,
+        span: Span,
     ) -> Result<BoxFuture<'static, Result<(), CommitterEnd>>, CommitterEnd> {
         let Committer { env, store, authority, health, .. } = &self.committer;
         authority.await_it().await?;
@@ -217,6 +223,7 @@ impl Takeoff {
             drop(flushing);
             Ok(flushed?)
         }
+        .instrument(span)
         .boxed();
         // From here on it is under way, whoever waits for it.
         match poll!(&mut flush) {

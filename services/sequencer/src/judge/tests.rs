@@ -36,7 +36,7 @@ fn request(runs: &[(TopicPartition, &[CommitBatch])]) -> CommitRequest {
         run
     });
     let runs = runs.collect();
-    CommitRequest { object: OBJECT, object_length_bytes: position_bytes, runs }
+    CommitRequest { object: OBJECT, object_length_bytes: position_bytes, runs, traceparent: None }
 }
 
 /// Judges one run for the first partition.

@@ -143,7 +143,7 @@ impl Gateway {
             CommitRun { partition, position_bytes, batches }
         });
         let runs = runs.collect();
-        CommitRequest { object, object_length_bytes, runs }
+        CommitRequest { object, object_length_bytes, runs, traceparent: None }
     }
 
     /// Sends a request and takes its reply; `None` when the stream ended.

@@ -7,6 +7,7 @@ use eagre_model::{ObjectId, TopicNumber, TopicPartition, TopicRecord, UploadEpoc
 use eagre_proto::v1::ProduceResponse;
 use eagre_sequencer_api::{BatchOutcome, CommitAnswer, CommitFailure, CommitReply, CommitRequest, RefusalReason};
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::{
     admission::Grant,
@@ -43,6 +44,10 @@ struct Entry {
     waiters: Vec<Waiter>,
     /// Held as long as the bytes.
     grants: Vec<Grant>,
+    /// Of the object; none where nobody traces it.
+    span: Span,
+    /// Of its commit, while it is submitted.
+    commit_span: Span,
 }
 
 enum Stage {
@@ -117,16 +122,27 @@ impl CommitQueue {
             }
             parts.push((partition, run));
         }
-        let (stage, maybe_judged) = (Stage::Uploading, false);
-        self.entries.push_back(Entry { order, id: None, stage, maybe_judged, answer_by, waiters, grants });
+        self.entries.push_back(Entry {
+            order,
+            id: None,
+            stage: Stage::Uploading,
+            maybe_judged: false,
+            answer_by,
+            waiters,
+            grants,
+            span: object.span,
+            commit_span: Span::none(),
+        });
         (order, parts)
     }
 
     /// Under which id it is being uploaded.
-    pub fn uploading(&mut self, order: u64, id: ObjectId) {
-        if let Some(place) = self.place(order) {
-            self.entries[place].id = Some(id);
-        }
+    /// Returns the span of that upload.
+    pub fn uploading(&mut self, order: u64, id: ObjectId) -> Span {
+        let Some(place) = self.place(order) else { return Span::none() };
+        let entry = &mut self.entries[place];
+        entry.id = Some(id);
+        eagre_trace::put(&entry.span, &id)
     }
 
     /// An upload ended. One that failed for good leaves the order and holds up nothing.
@@ -158,7 +174,9 @@ impl CommitQueue {
         let place = self.candidate()?;
         let entry = &mut self.entries[place];
         let Stage::Uploaded(uploaded) = std::mem::replace(&mut entry.stage, Stage::Uploading) else { return None };
-        let request = uploaded.request.clone();
+        entry.commit_span = eagre_trace::commit(&entry.span);
+        let traceparent = eagre_trace::traceparent(&entry.commit_span);
+        let request = CommitRequest { traceparent, ..uploaded.request.clone() };
         entry.stage = Stage::Submitted(uploaded);
         entry.maybe_judged = true;
         self.sent.push_back(request.object);

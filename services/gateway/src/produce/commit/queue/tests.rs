@@ -11,6 +11,7 @@ use crate::produce::{
     cutter::Cutter,
     edge::CheckedBatch,
     open::{Next, OpenObjects, PendingBatch},
+    origin::Origin,
     upload::{build, commit_request},
 };
 
@@ -43,7 +44,7 @@ impl Play {
         let mut builder = BatchBuilder::new(ProducerFields::NONE);
         builder.push_parts(None, Some(b"v"), std::iter::empty(), 0).unwrap();
         let encoded = builder.finish(Compression::None).unwrap();
-        let (reply, answer) = Reply::unary();
+        let (reply, answer) = Reply::unary(Origin::new(None, "t"));
         let partition = TopicPartition { topic: TopicNumber(7), partition: 0 };
         let topic = TopicRecord {
             number: partition.topic,
