@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use clap_complete::Shell;
 use eagre_client::{Client, Compression, InvalidEndpoint};
 
@@ -30,22 +30,67 @@ pub enum Command {
     Consume(ConsumeArgs),
     /// Print this program's version and the formats that it reads
     Version(VersionArgs),
+    /// Check the settings of `eagre dev` and print those that hold
+    Config(ConfigArgs),
     /// Print what a shell needs to complete commands
     Completions(CompletionsArgs),
+    /// Write the manual pages of all commands
+    Man(ManArgs),
 }
 
-/// Of `eagre dev`.
+/// Of `eagre dev`. Each is a setting: a flag, the variable of its name, and a key of the file.
 #[derive(Debug, Args)]
 pub struct DevArgs {
+    /// A file of settings in TOML; flags and variables win over it
+    #[arg(long, value_name = "FILE", env = "EAGRE_CONFIG")]
+    pub config: Option<PathBuf>,
     /// Where everything is kept: a folder, as a path or file:// URL, or memory://
-    #[arg(long, value_name = "URL", default_value = "./eagre-data")]
+    #[arg(long, value_name = "URL", env = "EAGRE_BUCKET", default_value = "./eagre-data")]
     pub bucket: String,
     /// Where gRPC is served; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8070")]
+    #[arg(long, value_name = "ADDR", env = "EAGRE_GRPC", default_value = "127.0.0.1:8070")]
     pub grpc: String,
     /// Where metrics and health are served; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8071")]
+    #[arg(long, value_name = "ADDR", env = "EAGRE_HTTP", default_value = "127.0.0.1:8071")]
     pub http: String,
+    /// Listen on addresses that other machines reach, though nothing is encrypted and everyone may read and write
+    #[arg(long, env = "EAGRE_INSECURE", value_parser = BoolishValueParser::new())]
+    pub insecure: bool,
+}
+
+/// Of `eagre config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// One a subcommand of `eagre config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check settings as `eagre dev` would, and print those that hold and where each was said
+    #[command(after_help = "Exit status: 0 `eagre dev` would take them, 2 it would not.")]
+    Check(ConfigCheckArgs),
+}
+
+/// Of `eagre config check`.
+#[derive(Debug, Args)]
+pub struct ConfigCheckArgs {
+    /// How they are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// As they would be given to `eagre dev`.
+    #[command(flatten)]
+    pub dev: DevArgs,
+}
+
+/// Of `eagre man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write a page for each command into this folder, made if need be; without it the page of `eagre` goes to stdout
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// Of every command that talks to a service.
@@ -110,6 +155,9 @@ pub enum TopicCommand {
     Describe {
         /// The topic
         name: String,
+        /// Print it every second with the rates of each partition, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
         /// How it is printed
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
@@ -150,7 +198,7 @@ pub struct ProduceArgs {
     /// Read this file instead of stdin; - is stdin
     #[arg(long, value_name = "F")]
     pub file: Option<PathBuf>,
-    /// Write `partition offset line-number` of each acknowledged record to this file
+    /// Write `partition offset line-number` of each acknowledged record to this file; - is stdout
     #[arg(long, value_name = "F")]
     pub acks_to: Option<PathBuf>,
     /// Send at most so many records a second

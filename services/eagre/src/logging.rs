@@ -1,15 +1,13 @@
 //! Logs: on stderr, in colour on a terminal and `key=value` otherwise.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::cli::Command;
+use crate::{cli::Command, report::has_colour_on_stderr};
 
 /// Names what is logged, as `warn` or `eagre_gateway=debug,info`.
 const FILTER_VARIABLE: &str = "RUST_LOG";
-/// Set to anything: no colour, wherever it goes (<https://no-color.org>).
-const NO_COLOUR_VARIABLE: &str = "NO_COLOR";
 /// SlateDB tells all its settings at each start, and more.
 const SERVICE_FILTER: &str = "info,slatedb=warn";
 
@@ -20,9 +18,7 @@ pub fn start(command: &Command) {
     let filter = std::env::var(FILTER_VARIABLE).ok().filter(|filter| !filter.is_empty());
     let filter = EnvFilter::builder().parse_lossy(filter.as_deref().unwrap_or(default));
     let log = fmt().with_env_filter(filter).with_writer(io::stderr);
-    let has_colour =
-        io::stderr().is_terminal() && std::env::var_os(NO_COLOUR_VARIABLE).is_none_or(|set| set.is_empty());
-    let log = log.with_ansi(has_colour);
+    let log = log.with_ansi(has_colour_on_stderr());
     if is_service {
         log.init();
     } else {

@@ -1,7 +1,9 @@
 //! One file a command.
 
 pub mod completions;
+pub mod config;
 pub mod consume;
+pub mod man;
 pub mod produce;
 pub mod topic;
 pub mod version;

@@ -1,5 +1,7 @@
 //! `eagre topic`.
 
+mod watch;
+
 use std::{fmt::Write as _, process::ExitCode};
 
 use eagre_client::{PartitionBounds, Placement, Topic, TopicDescription, TopicError};
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{Format, TopicArgs, TopicCommand},
-    console::{print, say},
+    console::{counted, print, say},
     failure::Failure,
 };
 
@@ -34,7 +36,10 @@ pub async fn run(args: TopicArgs) -> Result<ExitCode, Failure> {
             };
             print(&topics.iter().map(line).collect::<String>())?;
         }
-        TopicCommand::Describe { name, format, connect } => {
+        TopicCommand::Describe { name, watch: true, format, connect } => {
+            return watch::run(&connect.client()?.topics(), &name, format).await;
+        }
+        TopicCommand::Describe { name, watch: false, format, connect } => {
             let description = connect.client()?.topics().describe(&name).await?;
             print(&match format {
                 Format::Text => described(&description),
@@ -43,7 +48,7 @@ pub async fn run(args: TopicArgs) -> Result<ExitCode, Failure> {
         }
         TopicCommand::Delete { name, connect } => {
             connect.client()?.topics().delete(&name).await.map_err(|error| match error {
-                TopicError::UnknownTopic(_) => Failure::new(error.to_string()).hint("see `eagre topic list`"),
+                TopicError::UnknownTopic(_) => Failure::new(error.to_string()).help("see `eagre topic list`"),
                 error => error.into(),
             })?;
             say(&format!("deleted topic {name}"));
@@ -62,9 +67,10 @@ fn check_same(found: &Topic, partitions: Option<u32>) -> Result<(), Failure> {
     if is_same {
         return Ok(());
     }
-    let asked = partitions.map_or_else(|| "an elastic one".to_owned(), |count| format!("{count} partitions"));
+    let asked = partitions
+        .map_or_else(|| "an elastic one".to_owned(), |count| counted(u64::from(count), "partition", "partitions"));
     Err(Failure::new(format!("topic {:?} exists and has other partitions: {}, not {asked}", found.name, kind(found)))
-        .hint("leave --partitions as it is, or choose another name"))
+        .help("leave --partitions as it is, or choose another name"))
 }
 
 fn topic_json(topic: &Topic) -> Value {
@@ -103,10 +109,11 @@ fn description_json(description: &TopicDescription) -> Value {
 }
 
 fn kind(topic: &Topic) -> String {
-    let partitions = topic.placement.partitions();
+    let count = topic.placement.partitions();
+    let partitions = counted(u64::from(count), "partition", "partitions");
     match &topic.placement {
-        Placement::Fixed { .. } => format!("{partitions} partitions, keys placed by murmur2 mod {partitions}"),
-        Placement::Elastic { .. } => format!("elastic, {partitions} partitions"),
+        Placement::Fixed { .. } => format!("{partitions}, keys placed by murmur2 mod {count}"),
+        Placement::Elastic { .. } => format!("elastic, {partitions}"),
     }
 }
 

@@ -17,6 +17,8 @@ mod golden_bucket;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod stop;
