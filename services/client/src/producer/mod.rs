@@ -2,6 +2,7 @@
 
 mod delivery;
 mod driver;
+mod encoding;
 mod pool;
 mod sequencing;
 mod settings;
