@@ -55,6 +55,20 @@ impl Topics {
     /// Creates a topic with so many partitions, where keys are placed as Kafka does; or an elastic one when the count is
     /// left out.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, TopicError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let topics = client.topics();
+    /// let fixed = topics.create("fixed", Some(12)).await?;
+    /// let elastic = topics.create("elastic", None).await?;
+    /// assert_eq!((fixed.placement.partitions(), elastic.placement.partitions()), (12, 4));
+    /// assert_eq!(topics.create("fixed", None).await, Err(TopicError::Exists("fixed".into())));
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`TopicError`]. When the outcome is unknown it may exist.
     pub async fn create(&self, name: &str, partitions: Option<u32>) -> Result<Topic, TopicError> {
@@ -69,6 +83,18 @@ impl Topics {
 
     /// Deletes a topic with all its records.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, TopicError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// client.topics().delete("orders").await?;
+    /// let gone = client.topics().describe("orders").await.unwrap_err();
+    /// assert_eq!(gone, TopicError::UnknownTopic("orders".into()));
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`TopicError`]. When the outcome is unknown it may still exist.
     pub async fn delete(&self, name: &str) -> Result<(), TopicError> {
@@ -82,6 +108,20 @@ impl Topics {
 
     /// A topic and what its partitions hold: after an ack, the acked record among it.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::Client;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let orders = client.topics().describe("orders").await?;
+    /// for bounds in &orders.bounds {
+    ///     println!("partition {}: offsets {} to {}", bounds.partition, bounds.log_start_offset, bounds.high_watermark);
+    /// }
+    /// assert_eq!(orders.bounds.len(), 2);
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`TopicError`].
     pub async fn describe(&self, name: &str) -> Result<TopicDescription, TopicError> {
@@ -89,6 +129,18 @@ impl Topics {
     }
 
     /// All topics in the order of their names.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::Client;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// for topic in client.topics().list().await? {
+    ///     println!("{}: {} partitions", topic.name, topic.placement.partitions());
+    /// }
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// [`TopicError`].

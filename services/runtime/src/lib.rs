@@ -1,13 +1,15 @@
 //! What a process is made of: the only place outside of tests where services are wired together.
 //!
 //! [`Node`] is one gateway and one sequencer behind a gRPC port; the simulation runs it as it is. [`Dev`] is a node of a
-//! real process with its bucket, its metrics and its HTTP port.
+//! real process with its bucket, its metrics and its HTTP port. [`InMemory`] is a node for examples of clients.
 
 mod dev;
 mod health;
 mod http;
+mod in_memory;
 mod node;
 
 pub use dev::{Dev, DevError, DevSettings};
 pub use http::Observed;
+pub use in_memory::InMemory;
 pub use node::{Node, NodeParts, StartError};

@@ -65,6 +65,26 @@ pub struct ConsumedRecord {
 ///
 /// A task reads ahead of what is taken, up to [`ConsumerBuilder::prefetch_bytes`]. A connection that breaks is made again, for
 /// ever, and reading goes on after the last record that came. Every call may be cancelled: nothing is lost.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+/// use eagre_client::{Client, Position};
+/// use futures::TryStreamExt as _;
+/// # use eagre_client::{ProducerSettings, Record};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+/// # let client = Client::builder(endpoint).build()?;
+/// # let producer = client.producer(&ProducerSettings::default());
+/// # let orders = producer.topic("orders").await?;
+/// # for number in 0..10 {
+/// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+/// # }
+/// # producer.flush().await;
+/// let consumer = client.consumer().topic("orders", Position::Beginning).until_end().open().await?;
+/// let values: Vec<_> = consumer.map_ok(|record| record.value.unwrap_or_default()).try_collect().await?;
+/// assert_eq!(values.len(), 10);
+/// # Ok(()) }) }
+/// ```
 #[derive(Debug)]
 pub struct Consumer {
     client: Client,
@@ -113,6 +133,27 @@ impl Assigned {
 impl Consumer {
     /// The next record. `None`: the end was reached (see [`ConsumerBuilder::until_end`]), or an error was given.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// let mut consumer = client.consumer().topic("orders", Position::Beginning).until_end().open().await?;
+    /// while let Some(record) = consumer.next().await {
+    ///     let record = record?;
+    ///     println!("{} {}: {:?}", record.partition, record.offset, record.value);
+    /// }
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`ReadError`]: reading cannot go on.
     pub async fn next(&mut self) -> Option<Result<ConsumedRecord, ReadError>> {
@@ -121,6 +162,28 @@ impl Consumer {
 
     /// The next records of one partition, never none: as many as came together, up to a few thousand. The way for many
     /// records a second. `None` as [`next`](Self::next).
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// let mut consumer = client.consumer().topic("orders", Position::Beginning).until_end().open().await?;
+    /// let mut records = 0;
+    /// while let Some(chunk) = consumer.next_chunk().await {
+    ///     records += chunk?.len();
+    /// }
+    /// assert_eq!(records, 10);
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// As [`next`](Self::next).
@@ -135,6 +198,29 @@ impl Consumer {
     /// Goes on with a partition elsewhere. No record comes out of it that was read before and lies elsewhere; other partitions
     /// go on as they were. A consumer that was at its end reads again, up to the same end. Cancelled, it is as if it had not
     /// been called.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// let mut consumer = client.consumer().topic("orders", Position::Beginning).open().await?;
+    /// consumer.next().await.ok_or("there are records")??;
+    /// consumer.seek("orders", 0, Position::Offset(7)).await?;
+    /// assert_eq!(consumer.next().await.ok_or("there are records")??.offset, 7);
+    /// // Once more, from a time on.
+    /// consumer.seek("orders", 0, Position::Timestamp(0)).await?;
+    /// assert_eq!(consumer.next().await.ok_or("there are records")??.offset, 0);
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// [`ReadError`]: the partition is not one of those that are read, the offset is out of range, the topic is another one
@@ -164,6 +250,24 @@ impl Consumer {
     }
 
     /// Bytes of messages that were read ahead and are not taken: at most [`ConsumerBuilder::prefetch_bytes`].
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// let consumer = client.consumer().topic("orders", Position::Beginning).prefetch_bytes(1 << 20).open().await?;
+    /// assert!(consumer.prefetched_bytes() <= 1 << 20);
+    /// # Ok(()) }) }
+    /// ```
     pub fn prefetched_bytes(&self) -> usize {
         self.prefetch_bytes - self.room.available_permits()
     }

@@ -45,18 +45,74 @@ impl ConsumerBuilder {
     }
 
     /// All partitions of a topic, each from this position.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    /// use futures::StreamExt as _;
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// let builder = client.consumer().topic("orders", Position::Last(3)).until_end();
+    /// assert_eq!(builder.open().await?.count().await, 3, "three of partition 0, and partition 1 is empty");
+    /// # Ok(()) }) }
+    /// ```
     pub fn topic(mut self, topic: impl Into<String>, position: Position) -> Self {
         self.sources.push(Source { topic: topic.into(), partition: None, position });
         self
     }
 
     /// One partition of a topic.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// let builder = client.consumer().partition("orders", 0, Position::Offset(4)).until_end();
+    /// let mut consumer = builder.open().await?;
+    /// assert_eq!(consumer.next().await.ok_or("there are records")??.offset, 4);
+    /// # Ok(()) }) }
+    /// ```
     pub fn partition(mut self, topic: impl Into<String>, partition: u32, position: Position) -> Self {
         self.sources.push(Source { topic: topic.into(), partition: Some(partition), position });
         self
     }
 
     /// Reads each partition up to the end that it has when the consumer is opened, instead of waiting for more.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// let mut consumer = client.consumer().topic("orders", Position::End).until_end().open().await?;
+    /// assert!(consumer.next().await.is_none(), "it begins where it ends");
+    /// # Ok(()) }) }
+    /// ```
     pub fn until_end(mut self) -> Self {
         self.stops_at_end = true;
         self
@@ -64,12 +120,51 @@ impl ConsumerBuilder {
 
     /// How much is read ahead of what is taken, in bytes as they are sent: 8 MiB. One message always is, however large; beside
     /// it stands the window of the connection.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// // Little memory, for one of many consumers.
+    /// let builder = client.consumer().topic("orders", Position::Beginning).prefetch_bytes(256 << 10);
+    /// let mut consumer = builder.open().await?;
+    /// consumer.next().await.ok_or("there are records")??;
+    /// # Ok(()) }) }
+    /// ```
     pub fn prefetch_bytes(mut self, bytes: usize) -> Self {
         self.prefetch_bytes = bytes.clamp(1, PREFETCH_BYTES_MAX);
         self
     }
 
     /// Asks the service where the positions are and gives a consumer that begins there. Called within a tokio runtime.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position, ReadError};
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// let refused = client.consumer().partition("orders", 0, Position::Offset(99)).open().await.unwrap_err();
+    /// assert!(matches!(refused, ReadError::OffsetOutOfRange { high_watermark: 10, .. }));
+    /// let consumer = client.consumer().partition("orders", 0, Position::Offset(9)).open().await?;
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// [`ReadError`]: a topic or partition does not exist, an offset is out of range, or the service could not be reached

@@ -56,17 +56,42 @@ pub struct Record {
 
 impl Record {
     /// A record with this value and nothing else.
+    ///
+    /// ```
+    /// use eagre_client::Record;
+    ///
+    /// let record = Record::new("3 apples");
+    /// assert_eq!(record.value.as_deref(), Some(&b"3 apples"[..]));
+    /// // Everything can be set; what is left out is null, or decided when it is handed over.
+    /// let headers = vec![("trace".to_owned(), Some("a1".into()))];
+    /// let record = Record { value: None, headers, timestamp_ms: Some(1_795_428_000_000), ..Record::default() };
+    /// assert!(record.key.is_none() && record.partition.is_none());
+    /// ```
     pub fn new(value: impl Into<Bytes>) -> Self {
         Self { value: Some(value.into()), ..Self::default() }
     }
 
     /// The same record with a key.
+    ///
+    /// ```
+    /// use eagre_client::Record;
+    ///
+    /// let record = Record::new("3 apples").with_key("alice");
+    /// assert_eq!(record.key.as_deref(), Some(&b"alice"[..]));
+    /// ```
     pub fn with_key(mut self, key: impl Into<Bytes>) -> Self {
         self.key = Some(key.into());
         self
     }
 
     /// The same record for this partition.
+    ///
+    /// ```
+    /// use eagre_client::Record;
+    ///
+    /// let record = Record::new("3 apples").with_key("alice").with_partition(1);
+    /// assert_eq!(record.partition, Some(1), "whatever the key is");
+    /// ```
     pub fn with_partition(mut self, partition: u32) -> Self {
         self.partition = Some(partition);
         self
@@ -105,6 +130,19 @@ impl Producer {
     /// A handle for writing to a topic. Asks the service what the topic looks like; while the service cannot be reached it
     /// tries again, up to the delivery timeout.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, ProducerSettings, TopicError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let producer = client.producer(&ProducerSettings::default());
+    /// let orders = producer.topic("orders").await?;
+    /// assert_eq!((orders.name(), orders.partitions()), ("orders", 2));
+    /// assert!(matches!(producer.topic("oders").await, Err(TopicError::UnknownTopic(_))));
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`TopicError::UnknownTopic`], or why the service did not answer.
     pub async fn topic(&self, name: &str) -> Result<TopicProducer, TopicError> {
@@ -120,6 +158,24 @@ impl Producer {
 
     /// Waits until everything that was handed over before is settled, without waiting for the linger. Cancelling it does no
     /// harm.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let producer = client.producer(&ProducerSettings::default());
+    /// let orders = producer.topic("orders").await?;
+    /// for number in 0..100 {
+    ///     // Its delivery is dropped: the record is sent all the same.
+    ///     orders.send(Record::new(format!("order {number}"))).await?;
+    /// }
+    /// producer.flush().await;
+    /// let held = client.topics().describe("orders").await?.bounds;
+    /// assert_eq!(held.iter().map(|bounds| bounds.high_watermark).sum::<i64>(), 100);
+    /// # Ok(()) }) }
+    /// ```
     pub async fn flush(&self) {
         self.handle.0.flush().await;
     }
@@ -155,6 +211,24 @@ impl TopicProducer {
     /// Hands over a record: waits until the producer's memory has room for it, and gives back its delivery, to be awaited
     /// at once or later. Cancelled while it waits, the record is not sent.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, ProducerSettings, Record, SendError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let producer = client.producer(&ProducerSettings::default());
+    /// let orders = producer.topic("orders").await?;
+    /// // The first await hands the record over, the second one waits until it is durable.
+    /// let delivery = orders.send(Record::new("3 apples").with_key("alice")).await?;
+    /// let ack = delivery.await?;
+    /// println!("partition {} offset {}", ack.partition, ack.offset);
+    ///
+    /// let refused = orders.send(Record::new(vec![0; 2 << 20])).await.unwrap_err();
+    /// assert!(matches!(refused, SendError::TooLarge(_)) && refused.is_definite());
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`SendError::TooLarge`], [`SendError::UnknownPartition`] or [`SendError::Refused`]: the record cannot be sent as it
     /// is. Everything else is told by the delivery.
@@ -165,6 +239,21 @@ impl TopicProducer {
 
     /// Hands over a record as [`send`](Self::send) does, but without a future of its own: its outcome comes with the
     /// [`Report`] of its batch, under this tag. The way for many records a second.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let (producer, mut reports) = client.producer_with_reports(&ProducerSettings::default());
+    /// let orders = producer.topic("orders").await?;
+    /// orders.enqueue(Record::new("3 apples").with_partition(1), 17).await?;
+    /// let report = reports.next().await.ok_or("a report for each batch")?;
+    /// assert_eq!((report.topic(), report.partition(), report.error()), ("orders", 1, None));
+    /// assert_eq!(report.acks().collect::<Vec<_>>(), [(17, 0)], "tag and offset");
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// As [`send`](Self::send). Without the reports, see [`Client::producer_with_reports`], outcomes are lost.

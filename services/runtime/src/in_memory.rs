@@ -1,0 +1,50 @@
+//! A node for examples and tests of clients.
+
+use std::{error::Error, time::Duration};
+
+use eagre_cache::{CacheSettings, PageCaches};
+use eagre_env::Env;
+use eagre_objects::{Bucket, BucketUrl};
+
+use crate::node::{Node, NodeParts};
+
+/// A stop waits for requests, for connections and for the store, each for at most so long.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// A node over a bucket in memory of its own, on a free port that only this machine reaches.
+pub struct InMemory {
+    endpoint: String,
+    node: Node,
+}
+
+impl InMemory {
+    /// Returns when it can serve. Called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The system gives no port or no memory.
+    pub async fn start() -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let env = Env::system();
+        let grpc = env.network.listen("127.0.0.1:0").await?;
+        let endpoint = format!("http://{}", grpc.local_addr());
+        let parts = NodeParts {
+            bucket: Bucket::open(&env, &BucketUrl::Memory).await?,
+            caches: PageCaches::open(&CacheSettings::default()).await?,
+            grpc,
+            advertised: endpoint.clone(),
+            background: None,
+            stop_limit: STOP_LIMIT,
+            env,
+        };
+        Ok(Self { endpoint, node: Node::start(parts).await? })
+    }
+
+    /// For clients.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Stops well; whatever was written is gone then.
+    pub async fn stop(self) {
+        self.node.stop().await;
+    }
+}
