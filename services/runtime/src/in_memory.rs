@@ -1,12 +1,15 @@
 //! A node for examples and tests of clients.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use eagre_cache::{CacheSettings, PageCaches};
 use eagre_env::Env;
 use eagre_objects::{Bucket, BucketUrl};
 
-use crate::node::{Node, NodeParts};
+use crate::{
+    dev::DevError,
+    node::{Node, NodeParts},
+};
 
 /// A stop waits for requests, for connections and for the store, each for at most so long.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -22,13 +25,14 @@ impl InMemory {
     ///
     /// # Errors
     /// The system gives no port or no memory.
-    pub async fn start() -> Result<Self, Box<dyn Error + Send + Sync>> {
+    pub async fn start() -> Result<Self, DevError> {
         let env = Env::system();
-        let grpc = env.network.listen("127.0.0.1:0").await?;
+        let grpc = env.network.listen("127.0.0.1:0").await.map_err(|error| DevError::Resources(error.to_string()))?;
+        let caches = PageCaches::open(&CacheSettings::default()).await;
         let endpoint = format!("http://{}", grpc.local_addr());
         let parts = NodeParts {
             bucket: Bucket::open(&env, &BucketUrl::Memory).await?,
-            caches: PageCaches::open(&CacheSettings::default()).await?,
+            caches: caches.map_err(|error| DevError::Resources(error.to_string()))?,
             grpc,
             advertised: endpoint.clone(),
             background: None,
