@@ -53,4 +53,4 @@ pub use eagre_model::{Placement, ResidueClass, batch::Compression};
 pub use eagre_transport::InvalidEndpoint;
 pub use error::{ReadError, SendError, TopicError};
 pub use producer::{Ack, Delivery, Producer, ProducerSettings, Record, Report, Reports, TopicProducer};
-pub use topics::{PartitionBounds, Topic, TopicDescription, Topics};
+pub use topics::{PartitionBounds, Topic, TopicDescription, TopicSettings, Topics};

@@ -17,6 +17,18 @@ pub struct Topic {
     pub placement: Placement,
     /// Milliseconds since the epoch.
     pub created_at_ms: i64,
+    /// The largest record batch that it takes, in bytes; `None`: what the service takes.
+    pub max_message_bytes: Option<u32>,
+}
+
+/// What may be said of a new topic. What is left out is decided by the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TopicSettings {
+    /// A fixed number of partitions; left out, the topic is elastic.
+    pub partitions: Option<u32>,
+    /// The largest record batch that it takes, in bytes as they are sent: 1,024 to 2 MiB, which is the default. Kafka's
+    /// `max.message.bytes`. Producers of this crate make batches that fit.
+    pub max_message_bytes: Option<u32>,
 }
 
 /// What a partition holds.
@@ -72,8 +84,29 @@ impl Topics {
     /// # Errors
     /// [`TopicError`]. When the outcome is unknown it may exist.
     pub async fn create(&self, name: &str, partitions: Option<u32>) -> Result<Topic, TopicError> {
+        self.create_with(name, TopicSettings { partitions, ..TopicSettings::default() }).await
+    }
+
+    /// Creates a topic of which more is said than its partitions.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, TopicSettings};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let settings = TopicSettings { max_message_bytes: Some(64 << 10), ..TopicSettings::default() };
+    /// client.topics().create_with("small", settings).await?;
+    /// assert_eq!(client.topics().describe("small").await?.topic.max_message_bytes, Some(64 << 10));
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub async fn create_with(&self, name: &str, settings: TopicSettings) -> Result<Topic, TopicError> {
+        let TopicSettings { partitions, max_message_bytes } = settings;
         let make = |channel| async move {
-            let request = v1::CreateTopicRequest { name: name.to_owned(), partitions };
+            let request = v1::CreateTopicRequest { name: name.to_owned(), partitions, max_message_bytes };
             Client::topic_service(channel).create_topic(request).await
         };
         let answer =
@@ -210,7 +243,8 @@ fn topic_of(topic: Option<v1::Topic>) -> Result<Topic, TopicError> {
         v1::Placement::Unspecified => return Err(invalid("with an unknown placement of keys")),
     };
     check_placement(&placement).map_err(|error| invalid(&format!("that cannot be: {error}")))?;
-    Ok(Topic { name: topic.name, id: topic.id, placement, created_at_ms: topic.created_at_ms })
+    let v1::Topic { name, id, created_at_ms, max_message_bytes, .. } = topic;
+    Ok(Topic { name, id, placement, created_at_ms, max_message_bytes })
 }
 
 #[cfg(test)]

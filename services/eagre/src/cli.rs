@@ -135,7 +135,10 @@ pub enum TopicCommand {
         /// A fixed number of partitions, with keys placed as Kafka does; left out, the topic is elastic
         #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         partitions: Option<u32>,
-        /// A topic of this name with the same partitions is as good as a new one
+        /// The largest record batch that it takes, as 64KiB or 1MiB; from 1KiB to 2MiB, which is the default
+        #[arg(long, value_name = "SIZE", value_parser = byte_size)]
+        max_message_bytes: Option<u32>,
+        /// A topic of this name with the same partitions and limit is as good as a new one
         #[arg(long)]
         if_not_exists: bool,
         /// The service.
@@ -325,6 +328,12 @@ fn separator(text: &str) -> Result<String, String> {
     if out.is_empty() { Err("it must not be empty".to_owned()) } else { Ok(out) }
 }
 
+fn byte_size(text: &str) -> Result<u32, String> {
+    let size: Result<bytesize::ByteSize, _> = text.parse();
+    let bytes = size.ok().and_then(|size| u32::try_from(size.as_u64()).ok());
+    bytes.ok_or_else(|| "write 65536, 64KiB or 1MiB".to_owned())
+}
+
 fn positive_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write 250ms, 30s or 2m"))?;
     if duration.is_zero() { Err("it must be more than nothing".to_owned()) } else { Ok(duration) }
@@ -371,6 +380,8 @@ mod tests {
             "eagre produce",
             "eagre topic create t --partitions 0",
             "eagre topic create t --partitions -1",
+            "eagre topic create t --max-message-bytes much",
+            "eagre topic create t --max-message-bytes 5GiB",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

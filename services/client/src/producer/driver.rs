@@ -379,7 +379,7 @@ mod tests {
         };
         let shared = Shared::new(client, &settings, None);
         shared.lock().set_identity(Identity { producer_id: 1, epoch: 0 }, 5);
-        shared.lock().slots_of("id", &"orders".into(), 2);
+        shared.lock().slots_of("id", &"orders".into(), 2, None);
         shared
     }
 

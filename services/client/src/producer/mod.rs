@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use eagre_model::{
     Placement,
-    batch::Limits,
+    batch::{Compression, Limits},
     keys::partition_for_key,
     records::{self, BatchBuilder, ProducerFields},
 };
@@ -150,9 +150,17 @@ impl Producer {
         let until = Instant::now() + shared.lock().bounds.delivery_timeout;
         let topic = shared.client.describe(name, until).await?.topic;
         let name: Arc<str> = name.into();
-        let slots = shared.lock().slots_of(&topic.id, &name, topic.placement.partitions());
+        let batch_bytes_max = topic.max_message_bytes.map(|most| most as usize);
+        let (slots, record_batch_bytes_max) = {
+            let mut pool = shared.lock();
+            let is_compressed = pool.bounds.compression != Compression::None;
+            let records_bytes_max =
+                batch_bytes_max.map(|most| if is_compressed { before_compression(most) } else { most });
+            let slots = pool.slots_of(&topic.id, &name, topic.placement.partitions(), records_bytes_max);
+            (slots, batch_bytes_max.filter(|_| !is_compressed))
+        };
         let sticky = AtomicU32::new(0);
-        let state = TopicState { name, placement: topic.placement, slots, sticky };
+        let state = TopicState { name, placement: topic.placement, slots, sticky, record_batch_bytes_max };
         Ok(TopicProducer { handle: self.handle.clone(), state: Arc::new(state) })
     }
 
@@ -195,6 +203,9 @@ struct TopicState {
     slots: Range<usize>,
     /// Where records without a key go until its batch is closed.
     sticky: AtomicU32,
+    /// A record whose batch is larger than this cannot be sent. `None`: there is no such bound, or it is not known before the
+    /// batch is compressed.
+    record_batch_bytes_max: Option<usize>,
 }
 
 impl TopicProducer {
@@ -299,6 +310,15 @@ impl TopicProducer {
         if bytes as usize > Limits::default().max_record_bytes - RECORD_OVERHEAD_BYTES {
             check_encoded_size(&record)?;
         }
+        if let Some(most) = self.state.record_batch_bytes_max {
+            let size = BatchBuilder::new(ProducerFields::NONE).size_bytes_with(&record);
+            if size > most {
+                let name = self.name();
+                return Err(SendError::TooLarge(format!(
+                    "the record makes a batch of {size} bytes, and topic {name:?} takes up to {most}"
+                )));
+            }
+        }
         let mut pool = shared.lock();
         let partition = self.place(partition, record.key.as_deref(), &pool)?;
         let slot = self.state.slots.start + partition as usize;
@@ -337,6 +357,11 @@ impl TopicProducer {
             }
         }
     }
+}
+
+/// What cannot be compressed grows by less than this leaves of a batch: lz4 by 1/255, zstd by 1/256, both by some bytes more.
+fn before_compression(batch_bytes: usize) -> usize {
+    batch_bytes.saturating_sub(batch_bytes / 128 + 160)
 }
 
 /// The limit counts what a record takes in its batch, but for the length in front.

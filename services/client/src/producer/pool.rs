@@ -86,7 +86,13 @@ impl Pool {
     }
 
     /// The slots of a topic's partitions, made at the first call.
-    pub fn slots_of(&mut self, topic_id: &str, topic: &Arc<str>, partitions: u32) -> Range<usize> {
+    pub fn slots_of(
+        &mut self,
+        topic_id: &str,
+        topic: &Arc<str>,
+        partitions: u32,
+        batch_bytes_max: Option<usize>,
+    ) -> Range<usize> {
         if let Some(slots) = self.topics.get(topic_id) {
             return slots.clone();
         }
@@ -94,7 +100,7 @@ impl Pool {
         self.slots.extend((0..partitions).map(|partition| Slot {
             topic: topic.clone(),
             partition,
-            queue: PartitionQueue::default(),
+            queue: PartitionQueue::new(batch_bytes_max),
             is_listed: false,
             wakes_at: None,
         }));

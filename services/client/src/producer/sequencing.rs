@@ -138,6 +138,8 @@ pub(crate) struct PartitionQueue {
     backoff: Backoff,
     retry_at: Option<Instant>,
     size_hint_bytes: usize,
+    /// The topic takes no larger batch; `None`: any that the bounds allow.
+    batch_bytes_max: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -151,6 +153,11 @@ struct OpenBatch {
 }
 
 impl PartitionQueue {
+    /// Of a topic that takes no larger batch than this.
+    pub fn new(batch_bytes_max: Option<usize>) -> Self {
+        Self { batch_bytes_max, ..Self::default() }
+    }
+
     pub fn has_open_batch(&self) -> bool {
         self.open.is_some()
     }
@@ -182,8 +189,9 @@ impl PartitionQueue {
         bounds: &Bounds,
         new_batch: impl FnOnce() -> (u64, Receipts),
     ) -> Result<Pushed<'_>, BatchError> {
+        let batch_bytes = bounds.batch_bytes.min(self.batch_bytes_max.unwrap_or(usize::MAX));
         let is_full = self.open.as_ref().is_some_and(|open| {
-            open.builder.size_bytes_with(record) > bounds.batch_bytes
+            open.builder.size_bytes_with(record) > batch_bytes
                 || now - open.opened_at > bounds.delivery_timeout / BATCH_AGE_DIVISOR
         });
         if is_full {
@@ -196,7 +204,7 @@ impl PartitionQueue {
                 open
             }
             none => {
-                let capacity = self.size_hint_bytes.min(bounds.batch_bytes);
+                let capacity = self.size_hint_bytes.min(batch_bytes);
                 let mut builder = Box::new(BatchBuilder::with_capacity(ProducerFields::NONE, capacity));
                 builder.push(record)?;
                 let (id, receipts) = new_batch();

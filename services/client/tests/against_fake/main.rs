@@ -8,8 +8,8 @@ mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use eagre_client::{
-        Client, ConsumedRecord, Consumer, Position, ProducerSettings, ReadError, Record, SendError, TopicError,
-        TopicProducer,
+        Client, Compression, ConsumedRecord, Consumer, Position, ProducerSettings, ReadError, Record, SendError,
+        TopicError, TopicProducer,
     };
     use eagre_env::{Randomness as _, SeededRandomness};
     use futures::StreamExt;
@@ -150,6 +150,33 @@ mod tests {
         // The largest one passes the check of the service, which the fake shares.
         topic.send(Record::new(vec![0; (1 << 20) - 16])).await.unwrap().await.unwrap();
         assert!(matches!(producer.topic("nothing").await, Err(TopicError::UnknownTopic(name)) if name == "nothing"));
+    }
+
+    #[tokio::test]
+    async fn batches_fit_the_topic() {
+        let fake = Fake::start(1).await;
+        fake.limit_batches(4_096);
+        // Random bytes grow when they are compressed.
+        let random = SeededRandomness::new(1);
+        let noise = || (0..50).flat_map(|_| random.below(u64::MAX).to_be_bytes()).collect::<Vec<u8>>();
+        for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+            let settings =
+                ProducerSettings { compression, linger: Duration::from_secs(3_600), ..ProducerSettings::default() };
+            let producer = client(&fake).producer(&settings);
+            let topic = producer.topic(TOPIC).await.unwrap();
+            let mut deliveries = Vec::new();
+            for _ in 0..200 {
+                deliveries.push(topic.send(Record::new(noise())).await.unwrap());
+            }
+            producer.flush().await;
+            for delivery in deliveries {
+                delivery.await.unwrap();
+            }
+        }
+        let producer = client(&fake).producer(&ProducerSettings::default());
+        let topic = producer.topic(TOPIC).await.unwrap();
+        let refused = topic.send(Record::new(vec![0; 4_096])).await.unwrap_err();
+        assert!(matches!(&refused, SendError::TooLarge(why) if why.contains("takes up to 4096")), "{refused}");
     }
 
     #[tokio::test]

@@ -166,6 +166,27 @@ fn a_topic_is_made_once_by_those_who_do_not_mind() {
         let (status, message) = fails(&server, arguments);
         assert!(status == Some(1) && message.contains("has other partitions"), "{message}");
     }
+    let limit = ["topic", "create", "t", "--partitions", "3", "--if-not-exists", "--max-message-bytes", "1MiB"];
+    let (status, message) = fails(&server, &limit);
+    assert!(status == Some(1) && message.contains("takes other record batches: no limit of its own"), "{message}");
+}
+
+#[test]
+fn a_topic_takes_batches_up_to_its_limit() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t", "--partitions", "1", "--max-message-bytes", "4KiB"]);
+    assert!(server.run(&["topic", "describe", "t"]).contains("batches  up to 4096 bytes"));
+    let line = |bytes: usize| "x".repeat(bytes) + "\n";
+    // Many small ones are several batches; one that is too large is left out.
+    let output = with_input(&server, &["produce", "t"], line(100).repeat(500).as_bytes());
+    assert!(output.status.success(), "{output:?}");
+    let output = with_input(&server, &["produce", "t"], line(5_000).as_bytes());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && message.contains("topic \"t\" takes up to 4096"), "{message}");
+    let (status, message) = fails(&server, &["topic", "create", "u", "--max-message-bytes", "4GiB"]);
+    assert!(status == Some(2) && message.contains("write 65536, 64KiB or 1MiB"), "{message}");
+    let (status, message) = fails(&server, &["topic", "create", "u", "--max-message-bytes", "4MiB"]);
+    assert!(status == Some(1) && message.contains("it may be 1024 to 2097152"), "{message}");
 }
 
 #[test]

@@ -94,7 +94,9 @@ impl Intake {
                 record.headers.clone_from(&self.headers);
                 let sent = self.topic.enqueue(record, number).await;
                 sent.map_err(|error| match error {
-                    SendError::TooLarge(why) => (why, "a record holds up to 1 MiB"),
+                    SendError::TooLarge(why) => {
+                        (why, "a record holds up to 1 MiB, and a topic may take less: see `eagre topic describe`")
+                    }
                     error => (error.to_string(), "see `eagre topic describe`"),
                 })
             }

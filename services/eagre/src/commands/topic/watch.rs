@@ -166,7 +166,8 @@ mod tests {
 
     fn look(rates: Option<Vec<Rate>>) -> Look {
         let placement = Placement::Fixed { partitions: 2 };
-        let topic = Topic { name: "rides".into(), id: "a1".into(), placement, created_at_ms: 0 };
+        let topic =
+            Topic { name: "rides".into(), id: "a1".into(), placement, created_at_ms: 0, max_message_bytes: None };
         Look { description: TopicDescription { topic, bounds: bounds([120, 7], [9_000, 10]) }, rates }
     }
 
