@@ -30,7 +30,7 @@ pub async fn channels(endpoint: &str, count: usize) -> Result<Vec<Channel>> {
 
 /// Creates a topic with a given number of partitions.
 pub async fn create_topic(channel: &Channel, name: &str, partitions: u32) -> Result<()> {
-    let request = CreateTopicRequest { name: name.to_owned(), partitions: Some(partitions) };
+    let request = CreateTopicRequest { name: name.to_owned(), partitions: Some(partitions), ..Default::default() };
     TopicServiceClient::new(channel.clone()).create_topic(request).await.context("cannot create the topic")?;
     Ok(())
 }

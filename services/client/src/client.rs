@@ -59,12 +59,35 @@ pub struct ClientBuilder {
 
 impl ClientBuilder {
     /// More gateways of the same service, for when those before them cannot be reached.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::Client;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder("http://127.0.0.1:1").endpoints([endpoint]).build()?;
+    /// // The first gateway cannot be reached, so the next one is asked.
+    /// assert_eq!(client.topics().list().await?.len(), 1);
+    /// # Ok(()) }) }
+    /// ```
     pub fn endpoints(mut self, endpoints: impl IntoIterator<Item: Into<String>>) -> Self {
         self.endpoints.extend(endpoints.into_iter().map(Into::into));
         self
     }
 
     /// Time, randomness and network to be used instead of the machine's own.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::Client;
+    /// use eagre_env::Env;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// // A clock or a network of your own, as for tests, take the places of these.
+    /// let client = Client::builder(endpoint).env(Env::system()).build()?;
+    /// assert_eq!(client.topics().list().await?.len(), 1);
+    /// # Ok(()) }) }
+    /// ```
     pub fn env(mut self, env: Env) -> Self {
         self.env = env;
         self
@@ -72,12 +95,34 @@ impl ClientBuilder {
 
     /// For how long a call is made again while the service cannot be reached or is not ready: 10 seconds. A call whose
     /// outcome is unknown is made again only where that does no harm. Producers have a delivery timeout instead.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use std::time::Duration;
+    /// use eagre_client::{Client, TopicError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder("http://127.0.0.1:1").patience(Duration::from_millis(10)).build()?;
+    /// let refused = client.topics().list().await.unwrap_err();
+    /// assert!(matches!(refused, TopicError::Unavailable(_)));
+    /// # Ok(()) }) }
+    /// ```
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
     /// Makes the client, within a tokio runtime. It connects with its first call.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::Client;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// assert!(Client::builder("there:8070").build().is_err(), "http:// is missing");
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// An endpoint is not of the form `http://host:port`.
@@ -94,27 +139,95 @@ impl ClientBuilder {
 
 impl Client {
     /// A client of the service at `http://host:port`.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::Client;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// assert_eq!(client.topics().list().await?[0].name, "orders");
+    /// # Ok(()) }) }
+    /// ```
     pub fn builder(endpoint: impl Into<String>) -> ClientBuilder {
         ClientBuilder { endpoints: vec![endpoint.into()], env: Env::system(), patience: PATIENCE }
     }
 
     /// Creating, listing, describing and deleting topics.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::Client;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let topic = client.topics().create("payments", None).await?;
+    /// assert_eq!(topic.placement.partitions(), 4, "an elastic topic begins with four");
+    /// # Ok(()) }) }
+    /// ```
     pub fn topics(&self) -> Topics {
         Topics::new(self.clone())
     }
 
     /// A producer, see [`Producer`]. Called within a tokio runtime.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Compression, ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let producer = client.producer(&ProducerSettings { compression: Compression::Zstd, ..ProducerSettings::default() });
+    /// let orders = producer.topic("orders").await?;
+    /// orders.send(Record::new("3 apples")).await?.await?;
+    /// # Ok(()) }) }
+    /// ```
     pub fn producer(&self, settings: &ProducerSettings) -> Producer {
         Producer::start(self.clone(), settings, false).0
     }
 
     /// A producer with reports of what was handed over by [`TopicProducer::enqueue`](crate::TopicProducer::enqueue). The
     /// reports are to be read all the time, or the producer stops when its memory is full. Called within a tokio runtime.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let (producer, mut reports) = client.producer_with_reports(&ProducerSettings::default());
+    /// let orders = producer.topic("orders").await?;
+    /// let reading = tokio::spawn(async move {
+    ///     let mut acked = 0;
+    ///     while let Some(report) = reports.next().await {
+    ///         acked += report.acks().count();
+    ///     }
+    ///     acked
+    /// });
+    /// for tag in 0..1_000 {
+    ///     orders.enqueue(Record::new(format!("order {tag}")), tag).await?;
+    /// }
+    /// // The reports end when every handle is gone and everything is settled.
+    /// drop((producer, orders));
+    /// assert_eq!(reading.await?, 1_000);
+    /// # Ok(()) }) }
+    /// ```
     pub fn producer_with_reports(&self, settings: &ProducerSettings) -> (Producer, Reports) {
         Producer::start(self.clone(), settings, true)
     }
 
     /// Reading, see [`Consumer`](crate::Consumer).
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let mut consumer = client.consumer().topic("orders", Position::Beginning).until_end().open().await?;
+    /// assert!(consumer.next().await.is_none(), "nothing was written yet");
+    /// # Ok(()) }) }
+    /// ```
     pub fn consumer(&self) -> ConsumerBuilder {
         ConsumerBuilder::new(self.clone())
     }

@@ -72,6 +72,15 @@ pub enum SendError {
 
 impl SendError {
     /// The record is not in the log and never will be. Otherwise that is not known.
+    ///
+    /// ```
+    /// use eagre_client::SendError;
+    ///
+    /// let expired = SendError::Expired("the service was away".into());
+    /// assert!(expired.is_definite(), "it can be sent again without becoming two");
+    /// let unknown = SendError::OutcomeUnknown("the connection broke".into());
+    /// assert!(!unknown.is_definite());
+    /// ```
     pub fn is_definite(&self) -> bool {
         !matches!(self, Self::OutcomeUnknown(_))
     }

@@ -1,26 +1,26 @@
 //! The client of Eagre.
 //!
-//! ```no_run
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
 //! use eagre_client::{Client, Position, ProducerSettings, Record};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let client = Client::builder("http://127.0.0.1:8070").build()?;
-//! client.topics().create("orders", None).await?;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+//! let client = Client::builder(endpoint).build()?;
+//! client.topics().create("fruit", None).await?;
 //!
 //! let producer = client.producer(&ProducerSettings::default());
-//! let orders = producer.topic("orders").await?;
+//! let fruit = producer.topic("fruit").await?;
 //! // The first await hands the record over, the second one waits until it is durable.
-//! let delivery = orders.send(Record::new("3 apples").with_key("alice")).await?;
+//! let delivery = fruit.send(Record::new("3 apples").with_key("alice")).await?;
 //! let ack = delivery.await?;
 //! println!("partition {} offset {}", ack.partition, ack.offset);
 //!
-//! let mut consumer = client.consumer().topic("orders", Position::Beginning).until_end().open().await?;
+//! let mut consumer = client.consumer().topic("fruit", Position::Beginning).until_end().open().await?;
 //! while let Some(record) = consumer.next().await {
 //!     let record = record?;
 //!     println!("{}: {:?}", record.offset, record.value);
 //! }
-//! # Ok(())
-//! # }
+//! # Ok(()) }) }
 //! ```
 //!
 //! **Writing.** A [`Producer`] writes each record once and keeps their order within a partition: it numbers its batches,
@@ -33,7 +33,10 @@
 //! [`SendError::is_definite`].
 //!
 //! **Reading.** A [`Consumer`] reads partitions from given positions, follows them or stops at their ends, and survives
-//! broken connections.
+//! broken connections. It is a stream of records, reads ahead within a bound, and can be sent elsewhere ([`Consumer::seek`]).
+//!
+//! In the examples `endpoint` is the address of a service, as `http://127.0.0.1:8070`; they run as tests, each against a
+//! service of its own that has a topic `orders` of two partitions.
 //!
 //! Everything runs within tokio; time, randomness and network can be given ([`ClientBuilder::env`]).
 
@@ -50,4 +53,4 @@ pub use eagre_model::{Placement, ResidueClass, batch::Compression};
 pub use eagre_transport::InvalidEndpoint;
 pub use error::{ReadError, SendError, TopicError};
 pub use producer::{Ack, Delivery, Producer, ProducerSettings, Record, Report, Reports, TopicProducer};
-pub use topics::{PartitionBounds, Topic, TopicDescription, Topics};
+pub use topics::{PartitionBounds, Topic, TopicDescription, TopicSettings, Topics};

@@ -17,6 +17,18 @@ pub struct Topic {
     pub placement: Placement,
     /// Milliseconds since the epoch.
     pub created_at_ms: i64,
+    /// The largest record batch that it takes, in bytes; `None`: what the service takes.
+    pub max_message_bytes: Option<u32>,
+}
+
+/// What may be said of a new topic. What is left out is decided by the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TopicSettings {
+    /// A fixed number of partitions; left out, the topic is elastic.
+    pub partitions: Option<u32>,
+    /// The largest record batch that it takes, in bytes as they are sent: 1,024 to 2 MiB, which is the default. Kafka's
+    /// `max.message.bytes`. Producers of this crate make batches that fit.
+    pub max_message_bytes: Option<u32>,
 }
 
 /// What a partition holds.
@@ -55,11 +67,46 @@ impl Topics {
     /// Creates a topic with so many partitions, where keys are placed as Kafka does; or an elastic one when the count is
     /// left out.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, TopicError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let topics = client.topics();
+    /// let fixed = topics.create("fixed", Some(12)).await?;
+    /// let elastic = topics.create("elastic", None).await?;
+    /// assert_eq!((fixed.placement.partitions(), elastic.placement.partitions()), (12, 4));
+    /// assert_eq!(topics.create("fixed", None).await, Err(TopicError::Exists("fixed".into())));
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`TopicError`]. When the outcome is unknown it may exist.
     pub async fn create(&self, name: &str, partitions: Option<u32>) -> Result<Topic, TopicError> {
+        self.create_with(name, TopicSettings { partitions, ..TopicSettings::default() }).await
+    }
+
+    /// Creates a topic of which more is said than its partitions.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, TopicSettings};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let settings = TopicSettings { max_message_bytes: Some(64 << 10), ..TopicSettings::default() };
+    /// client.topics().create_with("small", settings).await?;
+    /// assert_eq!(client.topics().describe("small").await?.topic.max_message_bytes, Some(64 << 10));
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub async fn create_with(&self, name: &str, settings: TopicSettings) -> Result<Topic, TopicError> {
+        let TopicSettings { partitions, max_message_bytes } = settings;
         let make = |channel| async move {
-            let request = v1::CreateTopicRequest { name: name.to_owned(), partitions };
+            let request = v1::CreateTopicRequest { name: name.to_owned(), partitions, max_message_bytes };
             Client::topic_service(channel).create_topic(request).await
         };
         let answer =
@@ -68,6 +115,18 @@ impl Topics {
     }
 
     /// Deletes a topic with all its records.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, TopicError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// client.topics().delete("orders").await?;
+    /// let gone = client.topics().describe("orders").await.unwrap_err();
+    /// assert_eq!(gone, TopicError::UnknownTopic("orders".into()));
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// [`TopicError`]. When the outcome is unknown it may still exist.
@@ -82,6 +141,20 @@ impl Topics {
 
     /// A topic and what its partitions hold: after an ack, the acked record among it.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::Client;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let orders = client.topics().describe("orders").await?;
+    /// for bounds in &orders.bounds {
+    ///     println!("partition {}: offsets {} to {}", bounds.partition, bounds.log_start_offset, bounds.high_watermark);
+    /// }
+    /// assert_eq!(orders.bounds.len(), 2);
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`TopicError`].
     pub async fn describe(&self, name: &str) -> Result<TopicDescription, TopicError> {
@@ -89,6 +162,18 @@ impl Topics {
     }
 
     /// All topics in the order of their names.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::Client;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// for topic in client.topics().list().await? {
+    ///     println!("{}: {} partitions", topic.name, topic.placement.partitions());
+    /// }
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// [`TopicError`].
@@ -158,7 +243,8 @@ fn topic_of(topic: Option<v1::Topic>) -> Result<Topic, TopicError> {
         v1::Placement::Unspecified => return Err(invalid("with an unknown placement of keys")),
     };
     check_placement(&placement).map_err(|error| invalid(&format!("that cannot be: {error}")))?;
-    Ok(Topic { name: topic.name, id: topic.id, placement, created_at_ms: topic.created_at_ms })
+    let v1::Topic { name, id, created_at_ms, max_message_bytes, .. } = topic;
+    Ok(Topic { name, id, placement, created_at_ms, max_message_bytes })
 }
 
 #[cfg(test)]

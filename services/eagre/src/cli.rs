@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use clap_complete::Shell;
 use eagre_client::{Client, Compression, InvalidEndpoint};
 
@@ -34,25 +34,35 @@ pub enum Command {
     Bucket(BucketArgs),
     /// Print this program's version and the formats that it reads
     Version(VersionArgs),
+    /// Check the settings of `eagre dev` and print those that hold
+    Config(ConfigArgs),
     /// Print what a shell needs to complete commands
     Completions(CompletionsArgs),
+    /// Write the manual pages of all commands
+    Man(ManArgs),
 }
 
-/// Of `eagre dev`.
+/// Of `eagre dev`. Each is a setting: a flag, the variable of its name, and a key of the file.
 #[derive(Debug, Args)]
 pub struct DevArgs {
+    /// A file of settings in TOML; flags and variables win over it
+    #[arg(long, value_name = "FILE", env = "EAGRE_CONFIG")]
+    pub config: Option<PathBuf>,
     /// Where everything is kept: a folder, as a path or file:// URL; s3://BUCKET/PREFIX, reached as the AWS_* variables
     /// say; or memory://
     #[arg(long, value_name = "URL", env = "EAGRE_BUCKET", default_value = "./eagre-data")]
     pub bucket: String,
     /// Where gRPC is served; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8070")]
+    #[arg(long, value_name = "ADDR", env = "EAGRE_GRPC", default_value = "127.0.0.1:8070")]
     pub grpc: String,
     /// Where metrics and health are served; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8071")]
+    #[arg(long, value_name = "ADDR", env = "EAGRE_HTTP", default_value = "127.0.0.1:8071")]
     pub http: String,
+    /// Listen on addresses that other machines reach, though nothing is encrypted and everyone may read and write
+    #[arg(long, env = "EAGRE_INSECURE", value_parser = BoolishValueParser::new())]
+    pub insecure: bool,
     /// Serve /debug/pprof/profile on the HTTP port, which has to be of the loopback then
-    #[arg(long, env = "EAGRE_DEBUG_ENDPOINTS")]
+    #[arg(long, env = "EAGRE_DEBUG_ENDPOINTS", value_parser = BoolishValueParser::new())]
     pub debug_endpoints: bool,
     /// Where traces go.
     #[cfg(feature = "otlp")]
@@ -70,6 +80,41 @@ pub struct TraceArgs {
     /// Trace so many of the requests whose caller is not traced, from 0 to 1
     #[arg(long, value_name = "RATIO", env = "EAGRE_TRACE_RATIO", default_value = "0.01", value_parser = ratio)]
     pub trace_ratio: f64,
+}
+
+/// Of `eagre config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// One a subcommand of `eagre config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check settings as `eagre dev` would, and print those that hold and where each was said
+    #[command(after_help = "Exit status: 0 `eagre dev` would take them, 2 it would not.")]
+    Check(ConfigCheckArgs),
+}
+
+/// Of `eagre config check`.
+#[derive(Debug, Args)]
+pub struct ConfigCheckArgs {
+    /// How they are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// As they would be given to `eagre dev`.
+    #[command(flatten)]
+    pub dev: DevArgs,
+}
+
+/// Of `eagre man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write a page for each command into this folder, made if need be; without it the page of `eagre` goes to stdout
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// Of every command that talks to a service.
@@ -114,7 +159,10 @@ pub enum TopicCommand {
         /// A fixed number of partitions, with keys placed as Kafka does; left out, the topic is elastic
         #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         partitions: Option<u32>,
-        /// A topic of this name with the same partitions is as good as a new one
+        /// The largest record batch that it takes, as 64KiB or 1MiB; from 1KiB to 2MiB, which is the default
+        #[arg(long, value_name = "SIZE", value_parser = byte_size)]
+        max_message_bytes: Option<u32>,
+        /// A topic of this name with the same partitions and limit is as good as a new one
         #[arg(long)]
         if_not_exists: bool,
         /// The service.
@@ -134,6 +182,9 @@ pub enum TopicCommand {
     Describe {
         /// The topic
         name: String,
+        /// Print it every second with the rates of each partition, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
         /// How it is printed
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
@@ -174,7 +225,7 @@ pub struct ProduceArgs {
     /// Read this file instead of stdin; - is stdin
     #[arg(long, value_name = "F")]
     pub file: Option<PathBuf>,
-    /// Write `partition offset line-number` of each acknowledged record to this file
+    /// Write `partition offset line-number` of each acknowledged record to this file; - is stdout
     #[arg(long, value_name = "F")]
     pub acks_to: Option<PathBuf>,
     /// Send at most so many records a second
@@ -340,6 +391,12 @@ fn separator(text: &str) -> Result<String, String> {
     if out.is_empty() { Err("it must not be empty".to_owned()) } else { Ok(out) }
 }
 
+fn byte_size(text: &str) -> Result<u32, String> {
+    let size: Result<bytesize::ByteSize, _> = text.parse();
+    let bytes = size.ok().and_then(|size| u32::try_from(size.as_u64()).ok());
+    bytes.ok_or_else(|| "write 65536, 64KiB or 1MiB".to_owned())
+}
+
 fn positive_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write 250ms, 30s or 2m"))?;
     if duration.is_zero() { Err("it must be more than nothing".to_owned()) } else { Ok(duration) }
@@ -390,6 +447,8 @@ mod tests {
             "eagre dev --trace-ratio 1.5",
             #[cfg(feature = "otlp")]
             "eagre dev --otlp-endpoint localhost",
+            "eagre topic create t --max-message-bytes much",
+            "eagre topic create t --max-message-bytes 5GiB",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

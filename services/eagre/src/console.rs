@@ -1,9 +1,6 @@
 //! Data goes to stdout; what is said to a person goes to stderr.
 
-use std::{
-    io::{self, IsTerminal as _, Write as _},
-    process::ExitCode,
-};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::failure::Failure;
 
@@ -15,17 +12,19 @@ pub fn say(message: &str) {
 /// Writes to stdout. Whoever closed it wants no more, which is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("cannot write to stdout: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write(&error)),
         _ => Ok(()),
     }
 }
 
-/// Says why the command failed and gives its exit status.
-pub fn report(failure: &Failure) -> ExitCode {
-    say(&failure.to_string());
-    ExitCode::from(failure.status)
+/// A number of things, in words that fit it.
+pub fn counted(count: u64, one: &str, several: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {several}") }
+}
+
+/// Stdout takes nothing more, and not because its reader has gone.
+pub fn cannot_write(error: &io::Error) -> Failure {
+    Failure::new(format!("cannot write to stdout: {error}")).help("has the disk that it goes to room?")
 }
 
 /// A line on a terminal that is written over and over.

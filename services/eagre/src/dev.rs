@@ -7,33 +7,54 @@ use std::{
 };
 
 use eagre_env::Env;
-use eagre_objects::{BucketUrl, BucketUrlError};
+use eagre_objects::BucketUrl;
 use eagre_runtime::{Build, Dev, DevError, DevSettings, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
+    address,
     cli::DevArgs,
     commands::version::{COMMIT, VERSION},
     console::say,
     failure::Failure,
+    settings::Sources,
 };
 
-/// Runs all roles in one process until it is told to stop.
-pub async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
-    let bucket: BucketUrl = args.bucket.parse().map_err(|error: BucketUrlError| Failure::usage(error.to_string()))?;
-    // From here on a signal means: stop well.
-    let mut stop =
-        StopSignals::listen().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
-    let settings = DevSettings {
-        bucket: bucket.clone(),
-        grpc: args.grpc,
-        http: args.http,
+/// The settings as the service wants them; nothing is bound or opened yet.
+///
+/// # Errors
+/// A setting says what cannot be; the failure names where it was said.
+pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings, Failure> {
+    let bucket: Result<BucketUrl, _> = args.bucket.parse();
+    let bucket = bucket.map_err(|error| {
+        let help = "write a folder's path, s3://BUCKET/PREFIX, or memory:// to try it out";
+        Failure::usage(error.to_string()).at(sources.place("bucket")).help(help)
+    })?;
+    for (flag, listens_on) in [("--grpc", &args.grpc), ("--http", &args.http)] {
+        let checked = address::check(flag, listens_on, args.insecure).await;
+        checked.map_err(|failure| failure.at(sources.place(&flag[2..])))?;
+    }
+    Ok(DevSettings {
+        bucket,
+        grpc: args.grpc.clone(),
+        http: args.http.clone(),
         build: Build { version: VERSION, commit: COMMIT },
         debug_endpoints: args.debug_endpoints,
-    };
+    })
+}
+
+/// Runs all roles in one process until it is told to stop.
+pub async fn run(args: DevArgs, sources: &Sources, warnings: &[Failure]) -> Result<ExitCode, Failure> {
+    for warning in warnings {
+        warn!("{}; {}", warning.what, warning.help.join("; "));
+    }
+    let settings = validated(&args, sources).await?;
+    let bucket = settings.bucket.clone();
+    // From here on a signal means: stop well.
+    let mut stop = StopSignals::listen().map_err(|error| Failure::of_system("listen to signals", &error))?;
     let dev = tokio::select! {
-        started = Dev::start(Env::system(), settings) => started.map_err(explain)?,
+        started = Dev::start(Env::system(), settings) => started.map_err(|error| explain(error, sources))?,
         _ = stop.next() => return Ok(ExitCode::SUCCESS),
     };
     announce(&bucket, dev.grpc, dev.http);
@@ -54,7 +75,7 @@ pub async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     info!("stopped");
     if has_failed {
         let what = "the gateway has failed, which is a bug; the log says how";
-        return Err(Failure::new(what).hint("start it again: what was acknowledged is there"));
+        return Err(Failure::new(what).help("start it again: what was acknowledged is there"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -107,22 +128,28 @@ Ctrl-C stops it."
     ));
 }
 
-fn explain(error: DevError) -> Failure {
+fn explain(error: DevError, sources: &Sources) -> Failure {
     let what = error.to_string();
     match error {
-        DevError::Listen { flag, source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-            Failure::new(what).hint(format!("another process has that port; choose another one with {flag}"))
+        DevError::Listen { flag, source, .. } => {
+            let failure = match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    Failure::new(what).help(format!("another process has that port; choose another one with {flag}"))
+                }
+                io::ErrorKind::PermissionDenied => {
+                    Failure::new(what).help(format!("choose a port from 1024 on with {flag}"))
+                }
+                _ => Failure::new(what).help(format!("{flag} takes HOST:PORT of this machine")),
+            };
+            failure.at(sources.place(flag.trim_start_matches("--")))
         }
-        DevError::Listen { flag, source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
-            Failure::usage(what).hint(format!("{flag} takes HOST:PORT"))
-        }
-        DevError::Listen { flag, .. } => Failure::new(what).hint(format!("{flag} takes HOST:PORT of this machine")),
         DevError::Start(StartError::Held { address }) => Failure::new(what)
-            .hint(format!("use it with `--endpoint {address}`, stop it, or choose another bucket with --bucket")),
-        DevError::DebugNotLoopback { .. } => {
-            Failure::usage(what).hint("give --http an address of 127.0.0.1, or leave --debug-endpoints out")
-        }
-        DevError::Bucket(error) => Failure::new(what).hint(error.advice()),
-        DevError::Start(_) | DevError::Resources(_) => Failure::new(what),
+            .help(format!("use it with `--endpoint {address}`, stop it, or choose another bucket with --bucket")),
+        DevError::DebugNotLoopback { .. } => Failure::usage(what)
+            .at(sources.place("http"))
+            .help("give --http an address of 127.0.0.1, or leave --debug-endpoints out"),
+        DevError::Bucket(error) => Failure::new(what).at(sources.place("bucket")).help(error.advice()),
+        DevError::Start(_) => Failure::new(what).help("the log above says what the bucket answered"),
+        DevError::Resources(_) => Failure::new(what).help("the system is short of threads or memory; see `ulimit -a`"),
     }
 }

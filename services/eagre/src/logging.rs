@@ -1,15 +1,13 @@
 //! Logs: on stderr, in colour on a terminal and `key=value` otherwise. And traces, where they are asked for.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::{cli::Command, failure::Failure};
+use crate::{cli::Command, failure::Failure, report::has_colour_on_stderr};
 
 /// Names what is logged, as `warn` or `eagre_gateway=debug,info`.
 const FILTER_VARIABLE: &str = "RUST_LOG";
-/// Set to anything: no colour, wherever it goes (<https://no-color.org>).
-const NO_COLOUR_VARIABLE: &str = "NO_COLOR";
 /// SlateDB tells all its settings at each start, and more; object_store every request that it repeats; and what the verifier
 /// of certificates says is in the error that follows.
 const SERVICE_FILTER: &str = "info,slatedb=warn,object_store=warn,rustls_platform_verifier=off";
@@ -40,8 +38,7 @@ pub fn start(command: &Command) -> Result<Logging, Failure> {
     let default = if is_service { SERVICE_FILTER } else { CLIENT_FILTER };
     let filter = std::env::var(FILTER_VARIABLE).ok().filter(|filter| !filter.is_empty());
     let filter = EnvFilter::builder().parse_lossy(filter.as_deref().unwrap_or(default));
-    let has_colour =
-        io::stderr().is_terminal() && std::env::var_os(NO_COLOUR_VARIABLE).is_none_or(|set| set.is_empty());
+    let has_colour = has_colour_on_stderr();
     #[cfg(feature = "otlp")]
     if let Command::Dev(args) = command
         && let Some(collector) = &args.traces.otlp_endpoint

@@ -1,22 +1,28 @@
 //! The binary `eagre`: the service, and a command line for its users.
 
+mod address;
 mod cli;
 mod commands;
 mod console;
 mod dev;
 mod failure;
 mod logging;
+mod output;
+mod place;
+mod report;
+mod settings;
 mod signals;
 #[cfg(feature = "otlp")]
 mod traces;
+mod usage;
 
-use std::process::ExitCode;
-
-use clap::Parser as _;
+use std::{ffi::OsString, process::ExitCode};
 
 use crate::{
-    cli::{Cli, Command},
+    cli::Command,
     failure::Failure,
+    report::report,
+    settings::{NotParsed, Parsed},
 };
 
 /// Buffers of pages, objects and messages are allocated on one thread and freed on another. jemalloc gives such memory back by
@@ -29,38 +35,46 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const BLOCKING_THREADS_MAX: usize = 16;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let parsed = match settings::parse(&arguments) {
+        Ok(parsed) => parsed,
+        Err(NotParsed::Help(help)) => help.exit(),
+        Err(NotParsed::Wrong(failure)) => return report(&failure),
+    };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.max_blocking_threads(BLOCKING_THREADS_MAX).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return console::report(&Failure::new(format!("cannot start threads: {error}"))),
+        Err(error) => return report(&Failure::of_system("start threads", &error)),
     };
     let logging = {
         let _inside = runtime.enter();
-        logging::start(&cli.command)
+        logging::start(&parsed.cli.command)
     };
     let logging = match logging {
         Ok(logging) => logging,
-        Err(failure) => return console::report(&failure),
+        Err(failure) => return report(&failure),
     };
-    let outcome = runtime.block_on(run(cli.command));
+    let outcome = runtime.block_on(run(parsed));
     logging.end();
     // What still runs has nothing left to do; a thread that is blocked in a read must not hold up the end.
     runtime.shutdown_background();
     match outcome {
         Ok(status) => status,
-        Err(failure) => console::report(&failure),
+        Err(failure) => report(&failure),
     }
 }
 
-async fn run(command: Command) -> Result<ExitCode, Failure> {
-    match command {
-        Command::Dev(args) => dev::run(args).await,
+async fn run(parsed: Parsed) -> Result<ExitCode, Failure> {
+    let Parsed { cli, sources, warnings } = parsed;
+    match cli.command {
+        Command::Dev(args) => dev::run(args, &sources, &warnings).await,
         Command::Topic(args) => commands::topic::run(args).await,
         Command::Produce(args) => commands::produce::run(args).await,
         Command::Consume(args) => commands::consume::run(args).await,
         Command::Bucket(args) => commands::bucket::run(args).await,
+        Command::Config(args) => commands::config::run(args, &sources, &warnings).await,
         Command::Version(args) => commands::version::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::man::run(&args),
     }
 }

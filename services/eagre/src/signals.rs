@@ -35,7 +35,7 @@ pub struct Signals {
 impl Signals {
     /// From now on.
     pub fn listen() -> Result<Self, Failure> {
-        let cannot = |error| Failure::new(format!("cannot listen to signals: {error}"));
+        let cannot = |error| Failure::of_system("listen to signals", &error);
         let interrupt = unix::signal(SignalKind::interrupt()).map_err(cannot)?;
         let terminate = unix::signal(SignalKind::terminate()).map_err(cannot)?;
         Ok(Self { interrupt, terminate })

@@ -165,7 +165,7 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
-    use eagre_model::{Placement, ProducerId, Run, TopicPartition};
+    use eagre_model::{Placement, ProducerId, Run, TopicConfig, TopicPartition};
     use eagre_sequencer_api::{CommitStream, CreateTopicError, Joined, PartitionBounds, SequencerError, TailUpdates};
     use tokio::sync::{Semaphore, watch};
 
@@ -179,6 +179,7 @@ mod tests {
             created_at_ms: 0,
             placement: Placement::Fixed { partitions: 1 },
             partition_map_version: 0,
+            config: TopicConfig::default(),
         }
     }
 
@@ -227,7 +228,12 @@ mod tests {
         async fn find_by_time(&self, _: TopicPartition, _: i64) -> Result<Option<Run>, SequencerError> {
             unreachable!()
         }
-        async fn create_topic(&self, _: &str, _: Option<u32>) -> Result<TopicRecord, CreateTopicError> {
+        async fn create_topic_with(
+            &self,
+            _: &str,
+            _: Option<u32>,
+            _: TopicConfig,
+        ) -> Result<TopicRecord, CreateTopicError> {
             unreachable!()
         }
         async fn delete_topic(&self, _: &str) -> Result<(), TopicError> {

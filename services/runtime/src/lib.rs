@@ -1,12 +1,13 @@
 //! What a process is made of: the only place outside of tests where services are wired together.
 //!
 //! [`Node`] is one gateway and one sequencer behind a gRPC port; the simulation runs it as it is. [`Dev`] is a node of a
-//! real process with its bucket, its metrics and its HTTP port.
+//! real process with its bucket, its metrics and its HTTP port. [`InMemory`] is a node for examples of clients.
 
 mod cut;
 mod dev;
 mod health;
 mod http;
+mod in_memory;
 mod node;
 mod profile;
 mod telemetry;
@@ -14,5 +15,6 @@ mod telemetry;
 pub use cut::cut_over;
 pub use dev::{Dev, DevError, DevSettings};
 pub use http::Observed;
+pub use in_memory::InMemory;
 pub use node::{Node, NodeParts, StartError};
 pub use telemetry::Build;

@@ -1,6 +1,8 @@
 //! What every [`Sequencer`] does, as a test. It panics at the first difference.
 
-use eagre_model::{ObjectId, Placement, ProducerEpoch, TopicNumber, TopicPartition, TopicRecord, UploadEpoch};
+use eagre_model::{
+    ObjectId, Placement, ProducerEpoch, TopicConfig, TopicNumber, TopicPartition, TopicRecord, UploadEpoch,
+};
 
 use crate::{
     BatchOutcome, CommitBatch, CommitFailure, CommitReply, CommitRequest, CommitRun, CommitStream, CreateTopicError,
@@ -27,7 +29,9 @@ async fn topics(sequencer: &dyn Sequencer) {
     assert_eq!(sequencer.topic("fixed").await, Err(TopicError::UnknownTopic));
     let fixed = ok(sequencer.create_topic("fixed", Some(3)).await);
     assert_eq!((fixed.name.as_str(), fixed.placement.partitions()), ("fixed", 3));
-    let elastic = ok(sequencer.create_topic("elastic", None).await);
+    let config = TopicConfig { max_message_bytes: Some(65_536) };
+    let elastic = ok(sequencer.create_topic_with("elastic", None, config).await);
+    assert_eq!((fixed.config, elastic.config), (TopicConfig::default(), config));
     assert!(matches!(&elastic.placement, Placement::Elastic { classes } if classes.len() == 4), "{elastic:?}");
     assert!(elastic.number != fixed.number && elastic.id != fixed.id);
     assert_eq!(sequencer.create_topic("fixed", Some(3)).await, Err(CreateTopicError::Exists));

@@ -25,7 +25,7 @@ pub use ping::{Peers, PingAnswer, Pinged};
 pub use wire::parsers;
 
 use async_trait::async_trait;
-use eagre_model::{ProducerId, Run, TopicPartition, TopicRecord};
+use eagre_model::{ProducerId, Run, TopicConfig, TopicPartition, TopicRecord};
 
 /// What a gateway asks of a metadata shard. In process and over gRPC.
 ///
@@ -60,7 +60,17 @@ pub trait Sequencer: Send + Sync {
     async fn find_by_time(&self, partition: TopicPartition, timestamp_ms: i64) -> Result<Option<Run>, SequencerError>;
 
     /// Creates a topic, elastic when `partitions` is left out.
-    async fn create_topic(&self, name: &str, partitions: Option<u32>) -> Result<TopicRecord, CreateTopicError>;
+    async fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: Option<u32>,
+        config: TopicConfig,
+    ) -> Result<TopicRecord, CreateTopicError>;
+
+    /// The same with nothing set.
+    async fn create_topic(&self, name: &str, partitions: Option<u32>) -> Result<TopicRecord, CreateTopicError> {
+        self.create_topic_with(name, partitions, TopicConfig::default()).await
+    }
 
     /// Deletes a topic; it is gone when the answer comes.
     async fn delete_topic(&self, name: &str) -> Result<(), TopicError>;

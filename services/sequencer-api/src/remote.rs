@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use eagre_env::Network;
-use eagre_model::{ProducerId, Run, ShardId, TopicPartition, TopicRecord, UploadEpoch};
+use eagre_model::{ProducerId, Run, ShardId, TopicConfig, TopicPartition, TopicRecord, UploadEpoch};
 use eagre_proto::internal::v1::{self as proto, sequencer_service_client::SequencerServiceClient};
 use eagre_transport::{ChannelSettings, MESSAGE_BYTES_MAX};
 use futures::StreamExt;
@@ -143,8 +143,15 @@ impl Sequencer for RemoteSequencer {
         self.try_find_by_time(partition, timestamp_ms).await.map_err(wire::read_failure)
     }
 
-    async fn create_topic(&self, name: &str, partitions: Option<u32>) -> Result<TopicRecord, CreateTopicError> {
-        let request = proto::CreateTopicRequest { shard: self.shard.0, name: name.to_owned(), partitions };
+    async fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: Option<u32>,
+        config: TopicConfig,
+    ) -> Result<TopicRecord, CreateTopicError> {
+        let TopicConfig { max_message_bytes } = config;
+        let shard = self.shard.0;
+        let request = proto::CreateTopicRequest { shard, name: name.to_owned(), partitions, max_message_bytes };
         let answer = self.client().create_topic(request).await.map_err(|status| wire::create_failure(status.into()))?;
         wire::topic(answer.into_inner().topic).map_err(|malformed| wire::create_failure(malformed.into()))
     }

@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
-use eagre_model::ShardId;
+use eagre_model::{ShardId, TopicConfig};
 use eagre_proto::internal::v1::{
     self as proto,
     sequencer_service_server::{SequencerService, SequencerServiceServer},
@@ -153,9 +153,10 @@ impl SequencerService for SequencerServer {
         &self,
         request: Request<proto::CreateTopicRequest>,
     ) -> Result<Response<proto::CreateTopicResponse>, Status> {
-        let proto::CreateTopicRequest { shard, name, partitions } = request.into_inner();
+        let proto::CreateTopicRequest { shard, name, partitions, max_message_bytes } = request.into_inner();
         self.check_shard(shard)?;
-        let record = self.sequencer.create_topic(&name, partitions).await.map_err(wire::create_status)?;
+        let created = self.sequencer.create_topic_with(&name, partitions, TopicConfig { max_message_bytes }).await;
+        let record = created.map_err(wire::create_status)?;
         Ok(Response::new(proto::CreateTopicResponse { topic: Some(wire::topic_message(&record)) }))
     }
 

@@ -84,6 +84,7 @@ fn topics_stand_mutations() {
         partitions: 2,
         classes: vec![class(0), class(1)],
         partition_map_version: 1,
+        max_message_bytes: Some(4_096),
     };
     let fixed = proto::TopicRecord { elastic: false, partitions: 12, classes: Vec::new(), ..elastic.clone() };
     mutations("topic").grown_from(elastic.encode_to_vec()).grown_from(fixed.encode_to_vec()).run(parsers::topic);

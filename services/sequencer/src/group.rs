@@ -7,7 +7,7 @@ use eagre_metadata::{
     Changes,
     rows::{Meta, MetaName, MetaValue, Object, Outcome, Outcomes, Producer, ProducerKey, RunKey, RunRow, Tail},
 };
-use eagre_model::{ObjectId, Placement, ProducerId, TopicPartition, TopicRecord};
+use eagre_model::{ObjectId, Placement, ProducerId, TopicConfig, TopicPartition, TopicRecord};
 use eagre_sequencer_api::{
     BatchOutcome, CommitAnswer, CommitFailure, CommitReply, CommitRequest, CreateTopicError, Joined, RefusalReason,
     TopicError,
@@ -43,6 +43,8 @@ pub enum Work {
         name: String,
         /// Its partitions.
         placement: Placement,
+        /// What is set of it.
+        config: TopicConfig,
         /// Where the answer goes.
         answer: oneshot::Sender<Result<TopicRecord, CreateTopicError>>,
     },
@@ -153,8 +155,8 @@ impl<'a> Group<'a> {
                 telemetry::judged(&reply);
                 Answer::Commit(slot, reply, budget)
             }
-            Work::CreateTopic { name, placement, answer } => {
-                let created = self.create_topic(name, placement);
+            Work::CreateTopic { name, placement, config, answer } => {
+                let created = self.create_topic(name, placement, config);
                 Answer::Created(answer, created)
             }
             Work::DeleteTopic { name, answer } => {
@@ -206,8 +208,13 @@ impl<'a> Group<'a> {
         if is_open { Ok(()) } else { Err(CommitFailure::EpochBelowFloor { upload_epoch: epochs.current }) }
     }
 
-    fn create_topic(&mut self, name: String, placement: Placement) -> Result<TopicRecord, CreateTopicError> {
-        let birth = Birth { id: self.env.random.next_u128(), created_at_ms: self.env.clock.unix_ms() };
+    fn create_topic(
+        &mut self,
+        name: String,
+        placement: Placement,
+        config: TopicConfig,
+    ) -> Result<TopicRecord, CreateTopicError> {
+        let birth = Birth { id: self.env.random.next_u128(), created_at_ms: self.env.clock.unix_ms(), config };
         let state = &mut *self.state;
         let created =
             topics::create(&mut state.topics, &mut state.view, &mut self.sealed.changes, name, placement, birth)?;

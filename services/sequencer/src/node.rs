@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use eagre_env::Env;
 use eagre_metadata::ReadError;
-use eagre_model::{ProducerId, Run, TopicPartition, TopicRecord, names::validate_topic_name};
+use eagre_model::{ProducerId, Run, TopicConfig, TopicPartition, TopicRecord, names::validate_topic_name};
 use eagre_objects::Bucket;
 use eagre_sequencer_api::{
     CommitStream, CreateTopicError, Joined, PartitionBounds, Peers, PingAnswer, Pinged, Sequencer, SequencerError,
@@ -187,11 +187,17 @@ impl Sequencer for SequencerNode {
         Ok(found)
     }
 
-    async fn create_topic(&self, name: &str, partitions: Option<u32>) -> Result<TopicRecord, CreateTopicError> {
+    async fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: Option<u32>,
+        config: TopicConfig,
+    ) -> Result<TopicRecord, CreateTopicError> {
         validate_topic_name(name).map_err(|error| CreateTopicError::InvalidName(error.to_string()))?;
         let placement = placement(partitions)?;
         let name = name.to_owned();
-        self.ask(|answer| Work::CreateTopic { name, placement, answer }).await?.unwrap_or_else(|| Err(unknown().into()))
+        let created = self.ask(|answer| Work::CreateTopic { name, placement, config, answer }).await?;
+        created.unwrap_or_else(|| Err(unknown().into()))
     }
 
     async fn delete_topic(&self, name: &str) -> Result<(), TopicError> {

@@ -6,7 +6,7 @@ use eagre_metadata::{
     Changes,
     rows::{Free, Meta, MetaName, MetaValue, Partition, Topic, TopicName, TopicState},
 };
-use eagre_model::{Placement, TopicNumber, TopicPartition, TopicRecord, keys::elastic_placement};
+use eagre_model::{Placement, TopicConfig, TopicNumber, TopicPartition, TopicRecord, keys::elastic_placement};
 use eagre_sequencer_api::{CreateTopicError, TopicError};
 
 use crate::judge::{TailState, View};
@@ -42,13 +42,15 @@ pub fn partitions(topic: &TopicRecord) -> impl Iterator<Item = TopicPartition> +
     (0..topic.placement.partitions()).map(move |partition| TopicPartition { topic: number, partition })
 }
 
-/// What a new topic gets that the request does not say.
+/// What a new topic gets beside its name and placement.
 #[derive(Debug, Clone, Copy)]
 pub struct Birth {
     /// Random.
     pub id: u128,
     /// Milliseconds since the epoch.
     pub created_at_ms: i64,
+    /// As the request says.
+    pub config: TopicConfig,
 }
 
 /// Creates a topic in the view and notes its rows.
@@ -76,6 +78,7 @@ pub fn create(
         created_at_ms: birth.created_at_ms,
         placement,
         partition_map_version: 1,
+        config: birth.config,
     };
     topics.next_number += 1;
     changes.put::<Meta>(&MetaName::NextTopicNumber, &MetaValue::Number(topics.next_number));

@@ -126,10 +126,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The fields of a value; the only version so far is 1.
+    /// The fields of a value whose only version so far is 1.
     pub(crate) fn value(bytes: &'a [u8]) -> Result<Self, RowError> {
+        Self::versioned_value(bytes, 1).map(|(reader, _)| reader)
+    }
+
+    /// The fields of a value of which there are versions 1 to `newest`, and its version.
+    pub(crate) fn versioned_value(bytes: &'a [u8], newest: u8) -> Result<(Self, u8), RowError> {
         match bytes {
-            [1, rest @ ..] => Ok(Self(rest)),
+            [version, rest @ ..] if (1..=newest).contains(version) => Ok((Self(rest), *version)),
             [version, ..] => Err(RowError::UnknownVersion(*version)),
             [] => Err(RowError::Truncated),
         }

@@ -79,4 +79,13 @@ pub struct TopicRecord {
     pub placement: Placement,
     /// Grows with every change of the partitions or their classes.
     pub partition_map_version: u64,
+    /// What was asked for when it was made.
+    pub config: TopicConfig,
+}
+
+/// What may be set of a topic. What is left out is the service's default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TopicConfig {
+    /// The largest record batch that it takes, in bytes as they are sent: Kafka's `max.message.bytes`.
+    pub max_message_bytes: Option<u32>,
 }

@@ -1,20 +1,31 @@
 //! Reading records.
 
 mod decode;
+mod offsets;
 mod open;
+mod reader;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
-use eagre_proto::v1::{FetchEncoding, FetchEnd, FetchPartition, FetchRequest, FetchResponse};
-use futures::Stream;
-use tokio::time::{Instant, sleep_until};
-use tonic::Streaming;
-use tracing::{debug, warn};
+use futures::{Stream, future::poll_fn};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::Instant,
+};
+use tokio_util::task::AbortOnDropHandle;
 
-use self::decode::Decoder;
 pub use self::open::ConsumerBuilder;
-use crate::{Client, ReadError, TopicError, backoff::Backoff, client::Endpoint, error::CallFailure};
+use self::{
+    decode::Decoder,
+    reader::{Item, Plan},
+};
+use crate::{Client, ReadError, TopicError};
 
 /// Where reading a partition begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,28 +61,60 @@ pub struct ConsumedRecord {
     pub headers: Vec<(String, Option<Bytes>)>,
 }
 
-/// Reads records of many partitions, those of each partition in order and each once, at the pace at which they are taken.
+/// Reads records of many partitions, those of each partition in order and each once: a [`Stream`] of records.
 ///
-/// A connection that breaks is made again, for ever, and reading goes on after the last record that was taken. What is
-/// read ahead is bounded by the connection's window and one message. Every call may be cancelled: nothing is lost.
+/// A task reads ahead of what is taken, up to [`ConsumerBuilder::prefetch_bytes`]. A connection that breaks is made again, for
+/// ever, and reading goes on after the last record that came. Every call may be cancelled: nothing is lost.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+/// use eagre_client::{Client, Position};
+/// use futures::TryStreamExt as _;
+/// # use eagre_client::{ProducerSettings, Record};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+/// # let client = Client::builder(endpoint).build()?;
+/// # let producer = client.producer(&ProducerSettings::default());
+/// # let orders = producer.topic("orders").await?;
+/// # for number in 0..10 {
+/// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+/// # }
+/// # producer.flush().await;
+/// let consumer = client.consumer().topic("orders", Position::Beginning).until_end().open().await?;
+/// let values: Vec<_> = consumer.map_ok(|record| record.value.unwrap_or_default()).try_collect().await?;
+/// assert_eq!(values.len(), 10);
+/// # Ok(()) }) }
+/// ```
 #[derive(Debug)]
 pub struct Consumer {
     client: Client,
+    /// Where each partition is: behind the last record that was given.
     partitions: Vec<Assigned>,
-    stops_at_end: bool,
-    stream: Option<OpenStream>,
-    /// The message that is being taken apart.
-    decoder: Option<Decoder>,
+    /// Of each partition, the number of the seek that it is behind.
+    sought: Vec<u64>,
+    seeks: u64,
+    plan: watch::Sender<Plan>,
+    items: mpsc::Receiver<Item>,
+    /// The message that is being taken apart, and its share of what may be read ahead.
+    message: Option<(Decoder, OwnedSemaphorePermit)>,
     buffer: VecDeque<ConsumedRecord>,
-    backoff: Backoff,
-    retry_at: Option<Instant>,
-    /// Since the last message there was trouble, and it was logged.
-    is_troubled: bool,
-    is_ended: bool,
+    progress: Progress,
+    room: Arc<Semaphore>,
+    prefetch_bytes: usize,
+    _reader: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Reading,
+    /// Everything up to the end was given.
+    AtEnd,
+    /// An error was given.
+    Failed,
 }
 
 /// A partition that is read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Assigned {
     topic: Arc<str>,
     topic_id: Arc<str>,
@@ -87,193 +130,209 @@ impl Assigned {
     }
 }
 
-#[derive(Debug)]
-struct OpenStream {
-    messages: Streaming<FetchResponse>,
-    /// Places in [`Consumer::partitions`], in the order of the request.
-    partitions: Vec<usize>,
-    endpoint: Endpoint,
-}
-
 impl Consumer {
     /// The next record. `None`: the end was reached (see [`ConsumerBuilder::until_end`]), or an error was given.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// let mut consumer = client.consumer().topic("orders", Position::Beginning).until_end().open().await?;
+    /// while let Some(record) = consumer.next().await {
+    ///     let record = record?;
+    ///     println!("{} {}: {:?}", record.partition, record.offset, record.value);
+    /// }
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// [`ReadError`]: reading cannot go on.
     pub async fn next(&mut self) -> Option<Result<ConsumedRecord, ReadError>> {
-        loop {
-            if let Some(record) = self.buffer.pop_front() {
-                return Some(Ok(record));
-            }
-            match self.next_chunk().await? {
-                Ok(chunk) => self.buffer.extend(chunk),
-                Err(error) => return Some(Err(error)),
-            }
-        }
+        poll_fn(|cx| self.poll_record(cx)).await
     }
 
     /// The next records of one partition, never none: as many as came together, up to a few thousand. The way for many
     /// records a second. `None` as [`next`](Self::next).
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// let mut consumer = client.consumer().topic("orders", Position::Beginning).until_end().open().await?;
+    /// let mut records = 0;
+    /// while let Some(chunk) = consumer.next_chunk().await {
+    ///     records += chunk?.len();
+    /// }
+    /// assert_eq!(records, 10);
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// As [`next`](Self::next).
     pub async fn next_chunk(&mut self) -> Option<Result<Vec<ConsumedRecord>, ReadError>> {
-        if !self.buffer.is_empty() {
-            return Some(Ok(std::mem::take(&mut self.buffer).into()));
+        if self.buffer.is_empty() {
+            return poll_fn(|cx| self.poll_chunk(cx)).await;
         }
-        if self.is_ended {
-            return None;
-        }
-        let chunk = self.read_chunk().await;
-        self.is_ended = !matches!(chunk, Ok(Some(_)));
-        chunk.transpose()
+        // A chunk is of one partition, and so is what `next` left of one.
+        Some(Ok(std::mem::take(&mut self.buffer).into()))
     }
 
-    /// The records as a stream.
-    pub fn into_stream(self) -> impl Stream<Item = Result<ConsumedRecord, ReadError>> + Send {
-        futures::stream::unfold(self, |mut consumer| async move {
-            let record = consumer.next().await?;
-            Some((record, consumer))
-        })
+    /// Goes on with a partition elsewhere. No record comes out of it that was read before and lies elsewhere; other partitions
+    /// go on as they were. A consumer that was at its end reads again, up to the same end. Cancelled, it is as if it had not
+    /// been called.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// let mut consumer = client.consumer().topic("orders", Position::Beginning).open().await?;
+    /// consumer.next().await.ok_or("there are records")??;
+    /// consumer.seek("orders", 0, Position::Offset(7)).await?;
+    /// assert_eq!(consumer.next().await.ok_or("there are records")??.offset, 7);
+    /// // Once more, from a time on.
+    /// consumer.seek("orders", 0, Position::Timestamp(0)).await?;
+    /// assert_eq!(consumer.next().await.ok_or("there are records")??.offset, 0);
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ReadError`]: the partition is not one of those that are read, the offset is out of range, the topic is another one
+    /// meanwhile, the service could not be reached within the client's patience, or the consumer has failed before.
+    pub async fn seek(&mut self, topic: &str, partition: u32, position: Position) -> Result<(), ReadError> {
+        if self.progress == Progress::Failed {
+            return Err(ReadError::Invalid("this consumer has failed; open another one".to_owned()));
+        }
+        let is_it = |assigned: &Assigned| &*assigned.topic == topic && assigned.partition == partition;
+        let index = self.partitions.iter().position(is_it).ok_or_else(|| {
+            ReadError::Invalid(format!("partition {partition} of topic {topic:?} is not read by this consumer"))
+        })?;
+        let until = Instant::now() + self.client.patience();
+        let offset = offsets::resolve(&self.client, &self.partitions[index], position, until).await?;
+        self.seeks += 1;
+        self.sought[index] = self.seeks;
+        self.partitions[index].next_offset = offset;
+        self.message.take_if(|(decoder, _)| decoder.index == index);
+        self.buffer.retain(|record| record.partition != partition || &*record.topic != topic);
+        self.progress = Progress::Reading;
+        let seeks = self.seeks;
+        self.plan.send_modify(|plan| {
+            plan.seeks = seeks;
+            plan.offsets[index] = Some((seeks, offset));
+        });
+        Ok(())
     }
 
-    async fn read_chunk(&mut self) -> Result<Option<Vec<ConsumedRecord>>, ReadError> {
+    /// Bytes of messages that were read ahead and are not taken: at most [`ConsumerBuilder::prefetch_bytes`].
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, Position};
+    /// # use eagre_client::{ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// # let client = Client::builder(endpoint).build()?;
+    /// # let producer = client.producer(&ProducerSettings::default());
+    /// # let orders = producer.topic("orders").await?;
+    /// # for number in 0..10 {
+    /// #     orders.send(Record::new(format!("order {number}")).with_partition(0)).await?;
+    /// # }
+    /// # producer.flush().await;
+    /// let consumer = client.consumer().topic("orders", Position::Beginning).prefetch_bytes(1 << 20).open().await?;
+    /// assert!(consumer.prefetched_bytes() <= 1 << 20);
+    /// # Ok(()) }) }
+    /// ```
+    pub fn prefetched_bytes(&self) -> usize {
+        self.prefetch_bytes - self.room.available_permits()
+    }
+
+    fn poll_record(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ConsumedRecord, ReadError>>> {
         loop {
-            if let Some(records) = self.decode_chunk()? {
-                return Ok(Some(records));
+            if let Some(record) = self.buffer.pop_front() {
+                return Poll::Ready(Some(Ok(record)));
             }
-            if self.partitions.iter().all(Assigned::is_done) {
-                self.stream = None;
-                return Ok(None);
-            }
-            let Some(stream) = &mut self.stream else {
-                self.connect().await?;
-                continue;
-            };
-            match stream.messages.message().await {
-                Ok(Some(message)) => self.take_message(message)?,
-                Ok(None) => self.retry("the service ended the stream"),
-                Err(status) => {
-                    let failure = stream.endpoint.failure(&status);
-                    self.stream = None;
-                    self.survive(failure)?;
-                }
+            match ready!(self.poll_chunk(cx)) {
+                Some(Ok(chunk)) => self.buffer.extend(chunk),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
             }
         }
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Vec<ConsumedRecord>, ReadError>>> {
+        while self.progress == Progress::Reading {
+            match self.decode_chunk() {
+                Ok(Some(chunk)) => return Poll::Ready(Some(Ok(chunk))),
+                Ok(None) => {}
+                Err(error) => return self.fail(error),
+            }
+            match ready!(self.items.poll_recv(cx)) {
+                Some(Item::Message { seeks, index, message, room }) => {
+                    // What was on its way when the partition was sent elsewhere.
+                    if seeks >= self.sought[index] {
+                        self.message = Some((Decoder::new(index, message), room));
+                    }
+                }
+                Some(Item::End { seeks }) if seeks == self.seeks => self.progress = Progress::AtEnd,
+                Some(Item::Failed { seeks, error }) if seeks == self.seeks => return self.fail(error),
+                // Of before a seek.
+                Some(Item::End { .. } | Item::Failed { .. }) => {}
+                None => return self.fail(ReadError::Unavailable("the consumer's runtime was shut down".to_owned())),
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn fail(&mut self, error: ReadError) -> Poll<Option<Result<Vec<ConsumedRecord>, ReadError>>> {
+        self.progress = Progress::Failed;
+        self.message = None;
+        Poll::Ready(Some(Err(error)))
     }
 
     /// The rest of the present message, a chunk at a time.
     fn decode_chunk(&mut self) -> Result<Option<Vec<ConsumedRecord>>, ReadError> {
-        let Some(decoder) = &mut self.decoder else { return Ok(None) };
+        let Some((decoder, _)) = &mut self.message else { return Ok(None) };
         let assigned = &mut self.partitions[decoder.index];
         let records = decoder.next_chunk(assigned)?;
         if records.is_none() {
             assigned.next_offset = assigned.next_offset.max(decoder.next_offset);
-            self.decoder = None;
+            self.message = None;
         }
         Ok(records)
     }
-
-    fn take_message(&mut self, mut message: FetchResponse) -> Result<(), ReadError> {
-        self.backoff.reset();
-        self.is_troubled = false;
-        let index = self.stream.as_ref().and_then(|stream| stream.partitions.get(message.index as usize).copied());
-        let index =
-            index.ok_or_else(|| ReadError::Protocol("a message is of no partition that was asked for".into()))?;
-        if let Some(error) = message.error.take() {
-            let failure = CallFailure::of_partition(error);
-            let Assigned { topic, partition, .. } = &self.partitions[index];
-            return Err(failure.into_read_error(topic, Some(*partition)));
-        }
-        self.decoder = Some(Decoder::new(index, message));
-        Ok(())
-    }
-
-    /// Opens the stream anew. Returns without one when that is to be tried again.
-    async fn connect(&mut self) -> Result<(), ReadError> {
-        if let Some(at) = self.retry_at {
-            sleep_until(at).await;
-            // What was made under the same name meanwhile is another topic.
-            if let Err(failure) = self.check_topics().await {
-                return failure.map_or(Ok(()), Err);
-            }
-        }
-        let open = (0..).zip(&self.partitions).filter(|(_, assigned)| !assigned.is_done());
-        let (indices, partitions) = open.map(|(index, assigned)| (index, assigned.request())).unzip();
-        let end = if self.stops_at_end { FetchEnd::Stop } else { FetchEnd::Follow };
-        let request = FetchRequest { partitions, end: end.into(), encoding: FetchEncoding::Batches.into() };
-        let (mut service, endpoint) = self.client.fetch_service();
-        match endpoint.answer(service.fetch(request)).await {
-            Ok(messages) => {
-                let endpoint = endpoint.clone();
-                self.stream = Some(OpenStream { messages, partitions: indices, endpoint });
-                Ok(())
-            }
-            Err(failure) => self.survive(failure),
-        }
-    }
-
-    /// Whether the topics are still those that reading began with. `Err(None)`: to be tried again.
-    async fn check_topics(&mut self) -> Result<(), Option<ReadError>> {
-        let mut checked: Vec<Arc<str>> = Vec::new();
-        let mut unavailable = None;
-        for assigned in self.partitions.iter().filter(|assigned| !assigned.is_done()) {
-            if checked.contains(&assigned.topic_id) {
-                continue;
-            }
-            checked.push(assigned.topic_id.clone());
-            match self.client.describe(&assigned.topic, Instant::now()).await {
-                Ok(description) if description.topic.id == *assigned.topic_id => {}
-                Ok(_) => return Err(Some(ReadError::TopicRecreated(assigned.topic.to_string()))),
-                Err(error) => match read_error(error) {
-                    ReadError::Unavailable(message) => unavailable = Some(message),
-                    error => return Err(Some(error)),
-                },
-            }
-        }
-        match unavailable {
-            None => Ok(()),
-            Some(message) => {
-                self.retry(&message);
-                Err(None)
-            }
-        }
-    }
-
-    /// Gives the failure back unless reading can go on after it.
-    fn survive(&mut self, failure: CallFailure) -> Result<(), ReadError> {
-        if failure.is_worth_repeating(true) {
-            self.retry(&failure.message);
-            return Ok(());
-        }
-        // A failure of a stream over many partitions says in its message which one it is about.
-        let (topic, partition) = match self.partitions.as_slice() {
-            [only] => (only.topic.clone(), Some(only.partition)),
-            [first, ..] => (first.topic.clone(), None),
-            [] => (Arc::from(""), None),
-        };
-        Err(failure.into_read_error(&topic, partition))
-    }
-
-    fn retry(&mut self, message: &str) {
-        self.stream = None;
-        if !std::mem::replace(&mut self.is_troubled, true) {
-            warn!("{message}; reading is tried again");
-        } else {
-            debug!(%message, "reading is interrupted");
-        }
-        self.client.try_another_endpoint();
-        self.retry_at = Some(Instant::now() + self.backoff.next(self.client.env().random.as_ref()));
-    }
 }
 
-impl Assigned {
-    fn request(&self) -> FetchPartition {
-        FetchPartition {
-            topic: self.topic.as_ref().to_owned(),
-            partition: self.partition,
-            position: Some(Position::Offset(self.next_offset).into()),
-        }
+impl Stream for Consumer {
+    type Item = Result<ConsumedRecord, ReadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_record(cx)
     }
 }
 

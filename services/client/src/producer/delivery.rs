@@ -25,6 +25,22 @@ pub struct Ack {
 }
 
 /// The acknowledgement of one record, to be awaited whenever it suits. Dropping it does not take the record back.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+/// use eagre_client::{Client, ProducerSettings, Record};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+/// # let client = Client::builder(endpoint).build()?;
+/// # let producer = client.producer(&ProducerSettings::default());
+/// # let orders = producer.topic("orders").await?;
+/// let first = orders.send(Record::new("first").with_partition(0)).await?;
+/// let second = orders.send(Record::new("second").with_partition(0)).await?;
+/// // Both are on their way; they are waited for in any order, or not at all.
+/// assert_eq!(second.await?.offset, 1);
+/// assert_eq!((first.partition(), first.await?.offset), (0, 0));
+/// # Ok(()) }) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Delivery {
     outcome: Shared<oneshot::Receiver<Outcome>>,

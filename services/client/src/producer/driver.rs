@@ -20,7 +20,8 @@ use tracing::{debug, warn};
 use super::{
     ProducerSettings,
     delivery::ReportQueue,
-    pool::{Pool, SettledBatch},
+    encoding::{Encoded, Unencoded},
+    pool::{Pool, SettledBatch, Turn},
     sequencing::{Bounds, Identity},
 };
 use crate::{
@@ -122,12 +123,28 @@ impl Shared {
         self.first_unsettled.send_replace(first_unsettled);
     }
 
-    fn take_request(&self) -> Option<ProduceStreamRequest> {
+    /// The next request. `encode` runs without the lock: compressing must not hold up those who hand over records.
+    fn take_request(&self, encode: impl Fn(Unencoded) -> Encoded) -> Option<ProduceStreamRequest> {
         let mut settled = Vec::new();
-        let mut pool = self.lock();
-        let request = pool.take(Instant::now(), &mut settled);
-        self.settle(pool, &mut settled);
-        request
+        loop {
+            let turn = {
+                let mut pool = self.lock();
+                let turn = pool.take(Instant::now());
+                self.announce(pool);
+                turn?
+            };
+            let (slot, batch) = match turn {
+                Turn::Request(request) => return Some(request),
+                Turn::Unencoded { slot, batch } => (slot, batch),
+            };
+            let batch = encode(batch);
+            let mut pool = self.lock();
+            let request = pool.encoded(slot, batch, Instant::now(), &mut settled);
+            self.settle(pool, &mut settled);
+            if request.is_some() {
+                return request;
+            }
+        }
     }
 
     fn take_answer(&self, answer: ProduceStreamResponse) {
@@ -329,7 +346,7 @@ impl Session<'_> {
                                    if !has_unanswered {
                                        stalls_at = Instant::now() + STALL_TIMEOUT;
                                    }
-                                   if let Some(request) = shared.take_request() {
+                                   if let Some(request) = shared.take_request(Unencoded::encode) {
                                        place.send(request);
                                    }
                                }
@@ -342,5 +359,74 @@ impl Session<'_> {
                            }
                        }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eagre_model::{batch::Compression, records::Record};
+
+    use super::{super::delivery::Room, *};
+
+    /// A producer whose tasks do not run, with two batches to send.
+    fn shared() -> Shared {
+        let client = Client::builder("http://127.0.0.1:1").build().unwrap();
+        let settings = ProducerSettings {
+            linger: Duration::ZERO,
+            compression: Compression::Zstd,
+            batch_bytes: 1,
+            ..ProducerSettings::default()
+        };
+        let shared = Shared::new(client, &settings, None);
+        shared.lock().set_identity(Identity { producer_id: 1, epoch: 0 }, 5);
+        shared.lock().slots_of("id", &"orders".into(), 2, None);
+        shared
+    }
+
+    fn push(shared: &Shared, slot: usize, value: &'static str) {
+        let mut pool = shared.pool.try_lock().expect("nobody holds up whoever hands over records");
+        let record = Record { value: Some(value.into()), ..Record::default() };
+        let room = || Room::new(shared.room.clone(), 0);
+        pool.push(slot, &record, Instant::now(), room, |_, _| ()).0.unwrap();
+        shared.announce(pool);
+    }
+
+    #[tokio::test]
+    async fn records_are_handed_over_while_a_batch_is_compressed() {
+        let shared = shared();
+        push(&shared, 0, "first");
+        let encode = |batch: Unencoded| {
+            push(&shared, 0, "to the same partition");
+            push(&shared, 1, "to another one");
+            assert_eq!(shared.lock().first_unsettled(), 0);
+            batch.encode()
+        };
+        let first = shared.take_request(encode).unwrap();
+        let rest: Vec<_> = std::iter::from_fn(|| shared.take_request(Unencoded::encode)).collect();
+        let partition = |request: &ProduceStreamRequest| request.request.as_ref().unwrap().partition.unwrap();
+        let mut partitions: Vec<_> = rest.iter().map(partition).collect();
+        partitions.sort_unstable();
+        assert_eq!((partition(&first), partitions), (0, vec![0, 1]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_grows_too_old_while_it_is_compressed_is_given_up_afterwards() {
+        let shared = shared();
+        push(&shared, 0, "old");
+        let mut settled = Vec::new();
+        let encode = |batch: Unencoded| {
+            let much_later = Instant::now() + Duration::from_secs(3_600);
+            let mut settled = Vec::new();
+            let mut pool = shared.lock();
+            pool.tick(much_later, &mut settled);
+            assert_eq!((settled.len(), pool.wakes_at()), (0, None), "it is looked at again when its bytes are made");
+            drop(pool);
+            batch.encode()
+        };
+        assert!(shared.take_request(encode).is_some());
+        let mut pool = shared.lock();
+        let wakes_at = pool.wakes_at().expect("its time counts again");
+        pool.tick(wakes_at, &mut settled);
+        assert!(matches!(&settled[..], [batch] if batch.batch.result.is_err()), "{settled:?}");
     }
 }

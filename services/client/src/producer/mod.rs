@@ -2,6 +2,7 @@
 
 mod delivery;
 mod driver;
+mod encoding;
 mod pool;
 mod sequencing;
 mod settings;
@@ -17,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use eagre_model::{
     Placement,
-    batch::Limits,
+    batch::{Compression, Limits},
     keys::partition_for_key,
     records::{self, BatchBuilder, ProducerFields},
 };
@@ -55,17 +56,42 @@ pub struct Record {
 
 impl Record {
     /// A record with this value and nothing else.
+    ///
+    /// ```
+    /// use eagre_client::Record;
+    ///
+    /// let record = Record::new("3 apples");
+    /// assert_eq!(record.value.as_deref(), Some(&b"3 apples"[..]));
+    /// // Everything can be set; what is left out is null, or decided when it is handed over.
+    /// let headers = vec![("trace".to_owned(), Some("a1".into()))];
+    /// let record = Record { value: None, headers, timestamp_ms: Some(1_795_428_000_000), ..Record::default() };
+    /// assert!(record.key.is_none() && record.partition.is_none());
+    /// ```
     pub fn new(value: impl Into<Bytes>) -> Self {
         Self { value: Some(value.into()), ..Self::default() }
     }
 
     /// The same record with a key.
+    ///
+    /// ```
+    /// use eagre_client::Record;
+    ///
+    /// let record = Record::new("3 apples").with_key("alice");
+    /// assert_eq!(record.key.as_deref(), Some(&b"alice"[..]));
+    /// ```
     pub fn with_key(mut self, key: impl Into<Bytes>) -> Self {
         self.key = Some(key.into());
         self
     }
 
     /// The same record for this partition.
+    ///
+    /// ```
+    /// use eagre_client::Record;
+    ///
+    /// let record = Record::new("3 apples").with_key("alice").with_partition(1);
+    /// assert_eq!(record.partition, Some(1), "whatever the key is");
+    /// ```
     pub fn with_partition(mut self, partition: u32) -> Self {
         self.partition = Some(partition);
         self
@@ -104,6 +130,19 @@ impl Producer {
     /// A handle for writing to a topic. Asks the service what the topic looks like; while the service cannot be reached it
     /// tries again, up to the delivery timeout.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, ProducerSettings, TopicError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let producer = client.producer(&ProducerSettings::default());
+    /// let orders = producer.topic("orders").await?;
+    /// assert_eq!((orders.name(), orders.partitions()), ("orders", 2));
+    /// assert!(matches!(producer.topic("oders").await, Err(TopicError::UnknownTopic(_))));
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`TopicError::UnknownTopic`], or why the service did not answer.
     pub async fn topic(&self, name: &str) -> Result<TopicProducer, TopicError> {
@@ -111,14 +150,40 @@ impl Producer {
         let until = Instant::now() + shared.lock().bounds.delivery_timeout;
         let topic = shared.client.describe(name, until).await?.topic;
         let name: Arc<str> = name.into();
-        let slots = shared.lock().slots_of(&topic.id, &name, topic.placement.partitions());
+        let batch_bytes_max = topic.max_message_bytes.map(|most| most as usize);
+        let (slots, record_batch_bytes_max) = {
+            let mut pool = shared.lock();
+            let is_compressed = pool.bounds.compression != Compression::None;
+            let records_bytes_max =
+                batch_bytes_max.map(|most| if is_compressed { before_compression(most) } else { most });
+            let slots = pool.slots_of(&topic.id, &name, topic.placement.partitions(), records_bytes_max);
+            (slots, batch_bytes_max.filter(|_| !is_compressed))
+        };
         let sticky = AtomicU32::new(0);
-        let state = TopicState { name, placement: topic.placement, slots, sticky };
+        let state = TopicState { name, placement: topic.placement, slots, sticky, record_batch_bytes_max };
         Ok(TopicProducer { handle: self.handle.clone(), state: Arc::new(state) })
     }
 
     /// Waits until everything that was handed over before is settled, without waiting for the linger. Cancelling it does no
     /// harm.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let producer = client.producer(&ProducerSettings::default());
+    /// let orders = producer.topic("orders").await?;
+    /// for number in 0..100 {
+    ///     // Its delivery is dropped: the record is sent all the same.
+    ///     orders.send(Record::new(format!("order {number}"))).await?;
+    /// }
+    /// producer.flush().await;
+    /// let held = client.topics().describe("orders").await?.bounds;
+    /// assert_eq!(held.iter().map(|bounds| bounds.high_watermark).sum::<i64>(), 100);
+    /// # Ok(()) }) }
+    /// ```
     pub async fn flush(&self) {
         self.handle.0.flush().await;
     }
@@ -138,6 +203,9 @@ struct TopicState {
     slots: Range<usize>,
     /// Where records without a key go until its batch is closed.
     sticky: AtomicU32,
+    /// A record whose batch is larger than this cannot be sent. `None`: there is no such bound, or it is not known before the
+    /// batch is compressed.
+    record_batch_bytes_max: Option<usize>,
 }
 
 impl TopicProducer {
@@ -154,6 +222,24 @@ impl TopicProducer {
     /// Hands over a record: waits until the producer's memory has room for it, and gives back its delivery, to be awaited
     /// at once or later. Cancelled while it waits, the record is not sent.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, ProducerSettings, Record, SendError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let producer = client.producer(&ProducerSettings::default());
+    /// let orders = producer.topic("orders").await?;
+    /// // The first await hands the record over, the second one waits until it is durable.
+    /// let delivery = orders.send(Record::new("3 apples").with_key("alice")).await?;
+    /// let ack = delivery.await?;
+    /// println!("partition {} offset {}", ack.partition, ack.offset);
+    ///
+    /// let refused = orders.send(Record::new(vec![0; 2 << 20])).await.unwrap_err();
+    /// assert!(matches!(refused, SendError::TooLarge(_)) && refused.is_definite());
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`SendError::TooLarge`], [`SendError::UnknownPartition`] or [`SendError::Refused`]: the record cannot be sent as it
     /// is. Everything else is told by the delivery.
@@ -164,6 +250,21 @@ impl TopicProducer {
 
     /// Hands over a record as [`send`](Self::send) does, but without a future of its own: its outcome comes with the
     /// [`Report`] of its batch, under this tag. The way for many records a second.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/service.rs"));
+    /// use eagre_client::{Client, ProducerSettings, Record};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { with_service(async |endpoint| {
+    /// let client = Client::builder(endpoint).build()?;
+    /// let (producer, mut reports) = client.producer_with_reports(&ProducerSettings::default());
+    /// let orders = producer.topic("orders").await?;
+    /// orders.enqueue(Record::new("3 apples").with_partition(1), 17).await?;
+    /// let report = reports.next().await.ok_or("a report for each batch")?;
+    /// assert_eq!((report.topic(), report.partition(), report.error()), ("orders", 1, None));
+    /// assert_eq!(report.acks().collect::<Vec<_>>(), [(17, 0)], "tag and offset");
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// As [`send`](Self::send). Without the reports, see [`Client::producer_with_reports`], outcomes are lost.
@@ -209,6 +310,15 @@ impl TopicProducer {
         if bytes as usize > Limits::default().max_record_bytes - RECORD_OVERHEAD_BYTES {
             check_encoded_size(&record)?;
         }
+        if let Some(most) = self.state.record_batch_bytes_max {
+            let size = BatchBuilder::new(ProducerFields::NONE).size_bytes_with(&record);
+            if size > most {
+                let name = self.name();
+                return Err(SendError::TooLarge(format!(
+                    "the record makes a batch of {size} bytes, and topic {name:?} takes up to {most}"
+                )));
+            }
+        }
         let mut pool = shared.lock();
         let partition = self.place(partition, record.key.as_deref(), &pool)?;
         let slot = self.state.slots.start + partition as usize;
@@ -247,6 +357,11 @@ impl TopicProducer {
             }
         }
     }
+}
+
+/// What cannot be compressed grows by less than this leaves of a batch: lz4 by 1/255, zstd by 1/256, both by some bytes more.
+fn before_compression(batch_bytes: usize) -> usize {
+    batch_bytes.saturating_sub(batch_bytes / 128 + 160)
 }
 
 /// The limit counts what a record takes in its batch, but for the length in front.

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::{
     delivery::{Receipts, Room},
-    sequencing::{Bounds, Identity, PartitionQueue, Pushed, Settled},
+    encoding::{Encoded, Unencoded},
+    sequencing::{Bounds, Identity, Outgoing, PartitionQueue, Pushed, Settled, Taken},
 };
 use crate::error::Verdict;
 
@@ -23,6 +24,15 @@ pub(crate) struct SettledBatch {
     pub topic: Arc<str>,
     pub partition: u32,
     pub batch: Settled,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// This is to be sent.
+    Request(ProduceStreamRequest),
+    /// This is to be encoded first, and comes from this slot.
+    Unencoded { slot: usize, batch: Unencoded },
 }
 
 #[derive(Debug)]
@@ -76,7 +86,13 @@ impl Pool {
     }
 
     /// The slots of a topic's partitions, made at the first call.
-    pub fn slots_of(&mut self, topic_id: &str, topic: &Arc<str>, partitions: u32) -> Range<usize> {
+    pub fn slots_of(
+        &mut self,
+        topic_id: &str,
+        topic: &Arc<str>,
+        partitions: u32,
+        batch_bytes_max: Option<usize>,
+    ) -> Range<usize> {
         if let Some(slots) = self.topics.get(topic_id) {
             return slots.clone();
         }
@@ -84,7 +100,7 @@ impl Pool {
         self.slots.extend((0..partitions).map(|partition| Slot {
             topic: topic.clone(),
             partition,
-            queue: PartitionQueue::default(),
+            queue: PartitionQueue::new(batch_bytes_max),
             is_listed: false,
             wakes_at: None,
         }));
@@ -166,8 +182,9 @@ impl Pool {
         self.bounds.in_flight_max = in_flight_max.max(1);
     }
 
-    /// The next request to be sent. `None`: nothing is ready, or [`needs_identity`](Self::needs_identity).
-    pub fn take(&mut self, now: Instant, settled: &mut Vec<SettledBatch>) -> Option<ProduceStreamRequest> {
+    /// The next request to be sent. `None`: nothing is ready, or [`needs_identity`](Self::needs_identity). What is not encoded
+    /// is to be given to [`encoded`](Self::encoded) before the next one is taken.
+    pub fn take(&mut self, now: Instant) -> Option<Turn> {
         while let Some(index) = self.ready.pop_front() {
             let slot = &mut self.slots[index];
             slot.is_listed = false;
@@ -180,25 +197,44 @@ impl Pool {
                 };
                 slot.queue.set_identity(identity);
             }
-            let attempt = self.next_attempt;
-            let mut done = Vec::new();
-            let outgoing = slot.queue.take(now, &self.bounds, attempt, &mut done);
-            let (topic, partition) = (slot.topic.clone(), slot.partition);
-            self.collect(index, done, settled);
+            let taken = slot.queue.take(now, &self.bounds, self.next_attempt);
             self.reschedule(index, now);
-            if let Some(outgoing) = outgoing {
-                self.next_attempt += 1;
-                self.attempts.insert(attempt, (index, outgoing.serial));
-                let request = ProduceRequest {
-                    topic: topic.as_ref().to_owned(),
-                    partition: Some(partition),
-                    payload: Some(Payload::Batch(outgoing.bytes)),
-                    producer: None,
-                };
-                return Some(ProduceStreamRequest { request_id: attempt, request: Some(request) });
+            match taken {
+                Some(Taken::Outgoing(outgoing)) => return Some(Turn::Request(self.request(index, outgoing))),
+                Some(Taken::Unencoded(batch)) => return Some(Turn::Unencoded { slot: index, batch }),
+                None => {}
             }
         }
         None
+    }
+
+    /// What was to be encoded is. `None`: it is not to be sent now.
+    pub fn encoded(
+        &mut self,
+        slot: usize,
+        batch: Encoded,
+        now: Instant,
+        settled: &mut Vec<SettledBatch>,
+    ) -> Option<ProduceStreamRequest> {
+        let mut done = Vec::new();
+        let outgoing = self.slots[slot].queue.encoded(batch, self.next_attempt, &mut done);
+        self.collect(slot, done, settled);
+        self.reschedule(slot, now);
+        outgoing.map(|outgoing| self.request(slot, outgoing))
+    }
+
+    fn request(&mut self, index: usize, outgoing: Outgoing) -> ProduceStreamRequest {
+        let attempt = self.next_attempt;
+        self.next_attempt += 1;
+        self.attempts.insert(attempt, (index, outgoing.serial));
+        let slot = &self.slots[index];
+        let request = ProduceRequest {
+            topic: slot.topic.as_ref().to_owned(),
+            partition: Some(slot.partition),
+            payload: Some(Payload::Batch(outgoing.bytes)),
+            producer: None,
+        };
+        ProduceStreamRequest { request_id: attempt, request: Some(request) }
     }
 
     /// The answer to an attempt. `verdict` is told topic and partition.

@@ -1,6 +1,7 @@
 //! The order of one partition's batches: numbering, window, repetition, expiry. Pure: time comes in as a parameter.
 //!
-//! Batches stand in one queue, in the order of their sequences. A batch is numbered when it is sent for the first time.
+//! Batches stand in one queue, in the order of their sequences. A batch is numbered when it is sent for the first time; its
+//! bytes are then made outside of the queue, which goes on meanwhile.
 //! What was sent and is not answered is sent again with its number, lowest first, until it is answered or too old. The
 //! service appends a batch only after the one before it; so when a batch was definitely not appended, none behind it in
 //! the same epoch was or will be, and those may be numbered anew in the next epoch.
@@ -10,12 +11,15 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use eagre_env::Randomness;
 use eagre_model::{
-    batch::{BatchError, Compression, Flaw, Limits, advance_sequence},
-    records::{BatchBuilder, ProducerFields, Record, records},
+    batch::{BatchError, Compression, advance_sequence},
+    records::{BatchBuilder, ProducerFields, Record},
 };
 use tokio::time::Instant;
 
-use super::delivery::Receipts;
+use super::{
+    delivery::Receipts,
+    encoding::{Encoded, Source, Unencoded},
+};
 use crate::{SendError, backoff::Backoff, error::Verdict};
 
 /// A batch takes records for at most this part of the delivery timeout, so that no record's time is cut by more.
@@ -47,6 +51,15 @@ pub(crate) struct Settled {
     pub result: Result<i64, SendError>,
 }
 
+/// A batch whose turn it is.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// It has its bytes.
+    Outgoing(Outgoing),
+    /// Its bytes are to be made.
+    Unencoded(Unencoded),
+}
+
 /// A batch to be sent now.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -71,47 +84,14 @@ impl Batch {
     fn settle(&mut self, result: Result<i64, SendError>) -> Option<Settled> {
         self.receipts.take().map(|receipts| Settled { batch_id: self.id, receipts, result })
     }
-
-    /// Its bytes with the number they have, or else with this one; and how many sequences were used.
-    fn number(
-        &mut self,
-        identity: Identity,
-        base_sequence: i32,
-        compression: Compression,
-    ) -> Result<(Bytes, u32), BatchError> {
-        let mut builder = match std::mem::replace(&mut self.content, Content::Gone) {
-            Content::Unnumbered(builder) => *builder,
-            Content::Outdated(bytes) => rebuild(&bytes)?,
-            Content::Numbered(bytes) => {
-                self.content = Content::Numbered(bytes.clone());
-                return Ok((bytes, 0));
-            }
-            Content::Gone => return Err(Flaw::RecordCount(0).into()),
-        };
-        let Identity { producer_id, epoch: producer_epoch } = identity;
-        builder.set_producer(ProducerFields { producer_id, producer_epoch, base_sequence });
-        let record_count = builder.record_count();
-        let bytes = builder.finish(compression)?.bytes;
-        self.content = Content::Numbered(bytes.clone());
-        Ok((bytes, record_count))
-    }
-}
-
-/// The records of an encoded batch in a builder again.
-fn rebuild(bytes: &Bytes) -> Result<BatchBuilder, BatchError> {
-    let mut builder = BatchBuilder::with_capacity(ProducerFields::NONE, bytes.len());
-    for record in records(bytes, &Limits::default())? {
-        let record = record?;
-        let headers = record.headers.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
-        builder.push_parts(record.key.as_deref(), record.value.as_deref(), headers, record.timestamp_ms)?;
-    }
-    Ok(builder)
 }
 
 #[derive(Debug)]
 enum Content {
     /// Never sent.
     Unnumbered(Box<BatchBuilder>),
+    /// Its bytes are being made.
+    Encoding,
     /// Sent at least once in the present epoch.
     Numbered(Bytes),
     /// Sent in an earlier epoch, in which it was definitely not appended.
@@ -123,6 +103,8 @@ enum Content {
 #[derive(Debug)]
 enum State {
     Waiting,
+    /// Its bytes are being made, with the next number.
+    Encoding,
     Sent {
         attempt: u64,
     },
@@ -156,6 +138,8 @@ pub(crate) struct PartitionQueue {
     backoff: Backoff,
     retry_at: Option<Instant>,
     size_hint_bytes: usize,
+    /// The topic takes no larger batch; `None`: any that the bounds allow.
+    batch_bytes_max: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -169,6 +153,11 @@ struct OpenBatch {
 }
 
 impl PartitionQueue {
+    /// Of a topic that takes no larger batch than this.
+    pub fn new(batch_bytes_max: Option<usize>) -> Self {
+        Self { batch_bytes_max, ..Self::default() }
+    }
+
     pub fn has_open_batch(&self) -> bool {
         self.open.is_some()
     }
@@ -200,8 +189,9 @@ impl PartitionQueue {
         bounds: &Bounds,
         new_batch: impl FnOnce() -> (u64, Receipts),
     ) -> Result<Pushed<'_>, BatchError> {
+        let batch_bytes = bounds.batch_bytes.min(self.batch_bytes_max.unwrap_or(usize::MAX));
         let is_full = self.open.as_ref().is_some_and(|open| {
-            open.builder.size_bytes_with(record) > bounds.batch_bytes
+            open.builder.size_bytes_with(record) > batch_bytes
                 || now - open.opened_at > bounds.delivery_timeout / BATCH_AGE_DIVISOR
         });
         if is_full {
@@ -214,7 +204,7 @@ impl PartitionQueue {
                 open
             }
             none => {
-                let capacity = self.size_hint_bytes.min(bounds.batch_bytes);
+                let capacity = self.size_hint_bytes.min(batch_bytes);
                 let mut builder = Box::new(BatchBuilder::with_capacity(ProducerFields::NONE, capacity));
                 builder.push(record)?;
                 let (id, receipts) = new_batch();
@@ -247,14 +237,9 @@ impl PartitionQueue {
         }
     }
 
-    /// The next batch to be sent, if one is ready and the window has room. `attempt` names this sending in the answer.
-    pub fn take(
-        &mut self,
-        now: Instant,
-        bounds: &Bounds,
-        attempt: u64,
-        settled: &mut Vec<Settled>,
-    ) -> Option<Outgoing> {
+    /// The next batch to be sent, if one is ready and the window has room. `attempt` names this sending in the answer. What is
+    /// not encoded is to be given to [`encoded`](Self::encoded) before the next one is taken.
+    pub fn take(&mut self, now: Instant, bounds: &Bounds, attempt: u64) -> Option<Taken> {
         let identity = self.identity?;
         if !self.is_ready(now, bounds) {
             return None;
@@ -263,17 +248,46 @@ impl PartitionQueue {
             self.close();
             self.closed.len() - 1
         });
+        let serial = self.first_serial + index as u64;
         let batch = self.closed.get_mut(index)?;
-        match batch.number(identity, self.next_sequence, bounds.compression) {
+        let source = match std::mem::replace(&mut batch.content, Content::Gone) {
+            Content::Numbered(bytes) => {
+                batch.content = Content::Numbered(bytes.clone());
+                batch.state = State::Sent { attempt };
+                return Some(Taken::Outgoing(Outgoing { serial, bytes }));
+            }
+            Content::Unnumbered(builder) => Source::Builder(builder),
+            Content::Outdated(bytes) => Source::Outdated(bytes),
+            // A batch that waits has its content.
+            Content::Encoding | Content::Gone => return None,
+        };
+        batch.content = Content::Encoding;
+        batch.state = State::Encoding;
+        let (base_sequence, compression) = (self.next_sequence, bounds.compression);
+        Some(Taken::Unencoded(Unencoded { serial, identity, base_sequence, compression, source }))
+    }
+
+    /// What was to be encoded is: gives back what is to be sent, unless the epoch ended meanwhile.
+    pub fn encoded(&mut self, encoded: Encoded, attempt: u64, settled: &mut Vec<Settled>) -> Option<Outgoing> {
+        let Encoded { serial, identity, result } = encoded;
+        // It is there: what is being encoded is neither answered nor given up.
+        let index = serial.checked_sub(self.first_serial).and_then(|index| usize::try_from(index).ok())?;
+        let batch = self.closed.get_mut(index)?;
+        match result {
+            Ok((bytes, _)) if self.identity != Some(identity) => {
+                batch.content = Content::Outdated(bytes);
+                batch.state = State::Waiting;
+                None
+            }
             Ok((bytes, record_count)) => {
                 self.next_sequence = advance_sequence(self.next_sequence, record_count);
-                if record_count > 0 {
-                    self.size_hint_bytes = bytes.len() + bytes.len() / 4;
-                }
+                self.size_hint_bytes = bytes.len() + bytes.len() / 4;
+                batch.content = Content::Numbered(bytes.clone());
                 batch.state = State::Sent { attempt };
-                Some(Outgoing { serial: self.first_serial + index as u64, bytes })
+                Some(Outgoing { serial, bytes })
             }
             Err(error) => {
+                batch.content = Content::Gone;
                 batch.state = State::Refused(SendError::Refused(error.to_string()));
                 self.settle_front(settled);
                 None
@@ -346,6 +360,7 @@ impl PartitionQueue {
     pub fn expire(&mut self, now: Instant, bounds: &Bounds, obstacle: &str, settled: &mut Vec<Settled>) {
         while let Some(front) = self.closed.front_mut()
             && now >= front.opened_at + bounds.delivery_timeout
+            && !matches!(front.state, State::Encoding)
         {
             // An attempt that is under way may still succeed.
             front.is_maybe_appended |= matches!(front.state, State::Sent { .. });
@@ -362,8 +377,12 @@ impl PartitionQueue {
 
     /// When time alone may make a batch ready or too old.
     pub fn wakes_at(&self, now: Instant, bounds: &Bounds) -> Option<Instant> {
-        let oldest = self.closed.front().map(|batch| batch.opened_at);
-        let oldest = oldest.or(self.open.as_ref().map(|open| open.opened_at));
+        let oldest = match self.closed.front() {
+            // It is looked at again when its bytes are made.
+            Some(front) if matches!(front.state, State::Encoding) => None,
+            Some(front) => Some(front.opened_at),
+            None => self.open.as_ref().map(|open| open.opened_at),
+        };
         let expiry = oldest.map(|opened_at| opened_at + bounds.delivery_timeout);
         let retry = self.retry_at.filter(|&at| now < at);
         let ripe = self.open.as_ref().map(|open| open.opened_at + bounds.linger).filter(|&at| now < at);
@@ -394,7 +413,7 @@ impl PartitionQueue {
         loop {
             let Some(front) = self.closed.front() else { return };
             match &front.state {
-                State::Waiting | State::Sent { .. } => return,
+                State::Waiting | State::Encoding | State::Sent { .. } => return,
                 State::Answered => {
                     self.pop_front();
                 }

@@ -10,6 +10,19 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 const MEMORY_BYTES_MIN: usize = 4 << 20;
 
 /// How a producer gathers and keeps records. The defaults suit most.
+///
+/// ```
+/// use std::time::Duration;
+/// use eagre_client::{Compression, ProducerSettings};
+///
+/// // For many small records a second: larger batches, compressed, and more of them on the way.
+/// let settings = ProducerSettings {
+///     linger: Duration::from_millis(20),
+///     compression: Compression::Lz4,
+///     memory_bytes: 256 << 20,
+///     ..ProducerSettings::default()
+/// };
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProducerSettings {
     /// How long a record waits for others to share its batch. 1 ms.

@@ -43,6 +43,7 @@ struct State {
     /// A fetch stream breaks after so many messages.
     messages_per_stream: Option<usize>,
     streams: u64,
+    max_message_bytes: Option<u32>,
 }
 
 /// See the module. Stops when dropped.
@@ -88,6 +89,11 @@ impl Fake {
 
     pub fn silence(&self, is_silent: bool) {
         self.shared.is_silent.send_replace(is_silent);
+    }
+
+    /// The topic takes no larger batches.
+    pub fn limit_batches(&self, max_message_bytes: u32) {
+        self.shared.state().max_message_bytes = Some(max_message_bytes);
     }
 
     /// Deletes the topic and makes another one of the same name; breaks what is being fetched.
@@ -137,6 +143,7 @@ impl Shared {
             id: state.topic_id.clone(),
             placement: v1::Placement::Kafka.into(),
             partitions: partitions.collect(),
+            max_message_bytes: state.max_message_bytes,
             ..Default::default()
         }
     }
@@ -145,6 +152,8 @@ impl Shared {
         let Some(Payload::Batch(batch)) = request.payload else { panic!("the client sends batches") };
         let header = validate(&batch, &Limits::default()).expect("a valid batch").header;
         let mut state = self.state();
+        let most = state.max_message_bytes.unwrap_or(u32::MAX);
+        assert!(batch.len() <= most as usize, "a batch of {} bytes", batch.len());
         let partition = &mut state.partitions[request.partition.unwrap() as usize];
         let error = |reason: v1::ErrorReason| {
             Outcome::Error(v1::ProduceError { reason: reason.into(), message: "no".to_owned(), ..Default::default() })

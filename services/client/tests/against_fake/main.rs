@@ -8,8 +8,11 @@ mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use eagre_client::{
-        Client, ConsumedRecord, Position, ProducerSettings, ReadError, Record, SendError, TopicError, TopicProducer,
+        Client, Compression, ConsumedRecord, Consumer, Position, ProducerSettings, ReadError, Record, SendError,
+        TopicError, TopicProducer,
     };
+    use eagre_env::{Randomness as _, SeededRandomness};
+    use futures::StreamExt;
     use tokio::{task::yield_now, time::timeout};
 
     use crate::fake::{Fake, TOPIC};
@@ -150,6 +153,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn batches_fit_the_topic() {
+        let fake = Fake::start(1).await;
+        fake.limit_batches(4_096);
+        // Random bytes grow when they are compressed.
+        let random = SeededRandomness::new(1);
+        let noise = || (0..50).flat_map(|_| random.below(u64::MAX).to_be_bytes()).collect::<Vec<u8>>();
+        for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+            let settings =
+                ProducerSettings { compression, linger: Duration::from_secs(3_600), ..ProducerSettings::default() };
+            let producer = client(&fake).producer(&settings);
+            let topic = producer.topic(TOPIC).await.unwrap();
+            let mut deliveries = Vec::new();
+            for _ in 0..200 {
+                deliveries.push(topic.send(Record::new(noise())).await.unwrap());
+            }
+            producer.flush().await;
+            for delivery in deliveries {
+                delivery.await.unwrap();
+            }
+        }
+        let producer = client(&fake).producer(&ProducerSettings::default());
+        let topic = producer.topic(TOPIC).await.unwrap();
+        let refused = topic.send(Record::new(vec![0; 4_096])).await.unwrap_err();
+        assert!(matches!(&refused, SendError::TooLarge(why) if why.contains("takes up to 4096")), "{refused}");
+    }
+
+    #[tokio::test]
     async fn a_silent_service_makes_outcomes_unknown() {
         let fake = Fake::start(1).await;
         let settings = ProducerSettings { delivery_timeout: Duration::from_millis(200), ..ProducerSettings::default() };
@@ -232,6 +262,126 @@ mod tests {
                 assert_eq!((record.offset, record.value.unwrap()), (number, number.to_string().into()));
             }
         }
+    }
+
+    /// Reads so many records of both partitions and checks that each goes on where it is to.
+    async fn read_on(consumer: &mut Consumer, next: &mut [i64; 2], records: usize) {
+        for _ in 0..records {
+            let record = timeout(BOUND, consumer.next()).await.unwrap().unwrap().unwrap();
+            let next = &mut next[record.partition as usize];
+            assert_eq!(record.offset, *next, "partition {}", record.partition);
+            *next += 1;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_ahead_does_not_come_after_a_seek() {
+        const RECORDS: i64 = 1_000;
+        let fake = Fake::start(2).await;
+        let producer = client(&fake).producer(&small_batches());
+        let topic = producer.topic(TOPIC).await.unwrap();
+        for partition in 0..2 {
+            send_numbers(&topic, partition, 0..RECORDS.unsigned_abs()).await;
+        }
+        let random = SeededRandomness::new(7);
+        let below = |bound: i64| i64::try_from(random.below(bound.unsigned_abs())).unwrap();
+        for breaks in [false, true] {
+            if breaks {
+                fake.break_fetch_streams_after(9);
+            }
+            let mut consumer = client(&fake).consumer().topic(TOPIC, Position::Beginning).open().await.unwrap();
+            let mut next = [0, 0];
+            for _ in 0..60 {
+                let partition = random.below(2);
+                let offset = below(RECORDS - 200);
+                let position = match random.below(3) {
+                    0 => Position::Offset(offset),
+                    1 => Position::Last((RECORDS - offset).unsigned_abs()),
+                    _ => Position::Beginning,
+                };
+                let position_offset = if position == Position::Beginning { 0 } else { offset };
+                consumer.seek(TOPIC, u32::try_from(partition).unwrap(), position).await.unwrap();
+                next[usize::try_from(partition).unwrap()] = position_offset;
+                // As many as there are at least.
+                let left = (RECORDS - next[0].max(next[1])).min(150);
+                read_on(&mut consumer, &mut next, usize::try_from(below(left + 1)).unwrap()).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_consumer_at_its_end_reads_again_after_a_seek() {
+        let fake = Fake::start(2).await;
+        let producer = client(&fake).producer(&small_batches());
+        let topic = producer.topic(TOPIC).await.unwrap();
+        send_numbers(&topic, 1, 0..50).await;
+        let consumer = client(&fake).consumer().topic(TOPIC, Position::Beginning).until_end();
+        let mut consumer = consumer.open().await.unwrap();
+        read_on(&mut consumer, &mut [0, 0], 50).await;
+        assert_eq!(consumer.next().await, None);
+        assert_eq!(consumer.next().await, None);
+        send_numbers(&topic, 1, 50..60).await;
+        consumer.seek(TOPIC, 1, Position::Offset(47)).await.unwrap();
+        read_on(&mut consumer, &mut [0, 47], 3).await;
+        assert_eq!(timeout(BOUND, consumer.next()).await.unwrap(), None, "the end is that of the beginning");
+    }
+
+    #[tokio::test]
+    async fn a_seek_that_cannot_be_changes_nothing() {
+        let fake = Fake::start(2).await;
+        let producer = client(&fake).producer(&small_batches());
+        let topic = producer.topic(TOPIC).await.unwrap();
+        send_numbers(&topic, 0, 0..20).await;
+        let mut consumer = client(&fake).consumer().partition(TOPIC, 0, Position::Beginning).open().await.unwrap();
+        read_on(&mut consumer, &mut [0, 0], 5).await;
+        for (topic, partition) in [(TOPIC, 1), ("another", 0)] {
+            let refused = consumer.seek(topic, partition, Position::End).await.unwrap_err();
+            assert!(matches!(&refused, ReadError::Invalid(message) if message.contains("is not read")), "{refused}");
+        }
+        read_on(&mut consumer, &mut [5, 0], 5).await;
+        fake.recreate_topic();
+        let refused = consumer.seek(TOPIC, 0, Position::Beginning).await.unwrap_err();
+        assert_eq!(refused, ReadError::TopicRecreated(TOPIC.into()));
+        // What was read ahead still comes, then the error, and nothing after it.
+        let mut last = Ok(());
+        while let Some(record) = timeout(BOUND, consumer.next()).await.unwrap() {
+            last = record.map(|_| ());
+        }
+        assert_eq!(last, Err(ReadError::TopicRecreated(TOPIC.into())));
+        let refused = consumer.seek(TOPIC, 0, Position::Beginning).await.unwrap_err();
+        assert!(matches!(&refused, ReadError::Invalid(message) if message.contains("has failed")), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn reading_ahead_is_bounded_and_a_stream() {
+        const PREFETCH_BYTES: usize = 64 << 10;
+        let fake = Fake::start(1).await;
+        let producer = client(&fake).producer(&small_batches());
+        let topic = producer.topic(TOPIC).await.unwrap();
+        for number in 0..100 {
+            let record = Record::new(format!("{number:016384}")).with_partition(0);
+            topic.send(record).await.unwrap().await.unwrap();
+        }
+        let consumer = client(&fake).consumer().topic(TOPIC, Position::Beginning).until_end();
+        let mut consumer = consumer.prefetch_bytes(PREFETCH_BYTES).open().await.unwrap();
+        // Nothing is asked for, and it reads ahead all the same: three batches of 16 KiB find room, a fourth one does not.
+        let ahead = async {
+            while consumer.prefetched_bytes() < PREFETCH_BYTES * 3 / 4 {
+                yield_now().await;
+            }
+        };
+        timeout(BOUND, ahead).await.unwrap();
+        let mut offset = 0;
+        while let Some(record) = StreamExt::next(&mut consumer).await {
+            assert_eq!(record.unwrap().offset, offset);
+            offset += 1;
+            assert!(consumer.prefetched_bytes() <= PREFETCH_BYTES);
+        }
+        assert_eq!((offset, consumer.prefetched_bytes()), (100, 0));
+        // A message that is larger than all of the room is read alone.
+        let consumer = client(&fake).consumer().topic(TOPIC, Position::Beginning).until_end();
+        let consumer = consumer.prefetch_bytes(0).open().await.unwrap();
+        assert_eq!(timeout(BOUND, consumer.count()).await.unwrap(), 100);
     }
 
     #[tokio::test]

@@ -2,7 +2,6 @@
 
 mod format;
 mod from;
-mod output;
 
 use std::{pin::pin, process::ExitCode, task::Poll};
 
@@ -10,10 +9,10 @@ use eagre_client::{ConsumedRecord, Consumer, ReadError};
 use eagre_env::SystemClock;
 
 pub use self::from::From;
-use self::output::Written;
 use crate::{
     cli::{ConsumeArgs, Format},
     failure::Failure,
+    output::{Written, closed, write},
     signals::Signals,
 };
 
@@ -25,11 +24,11 @@ pub async fn run(args: ConsumeArgs) -> Result<ExitCode, Failure> {
     let from = args.from.unwrap_or(if args.until_end { From::Beginning } else { From::End });
     if matches!(from, From::Offset(_)) && args.partition.is_none() {
         return Err(
-            Failure::usage("an offset is one of a partition").hint("add --partition, or write --from -N or @TIME")
+            Failure::usage("an offset is one of a partition").help("add --partition, or write --from -N or @TIME")
         );
     }
     let mut signals = Signals::listen()?;
-    let mut closed = output::closed();
+    let mut closed = closed();
     let position = from.position(&SystemClock);
     let builder = args.connect.client()?.consumer();
     let builder = match args.partition {
@@ -88,7 +87,7 @@ impl Printer {
                 return Err(match error {
                     ReadError::UnknownTopic(topic) => {
                         Failure::new(format!("topic {topic:?} was deleted while it was read"))
-                            .hint("what was not printed of it is gone with it")
+                            .help("what was not printed of it is gone with it")
                     }
                     error => error.into(),
                 });
@@ -108,7 +107,7 @@ impl Printer {
     }
 
     fn write(&mut self) -> Result<Written, Failure> {
-        let written = output::write(&self.out)?;
+        let written = write(&self.out)?;
         self.out.clear();
         Ok(written)
     }

@@ -9,7 +9,7 @@ mod pace;
 mod progress;
 mod summary;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use eagre_client::ProducerSettings;
 use tokio::sync::watch;
@@ -22,16 +22,24 @@ use self::{
     progress::Progress,
     summary::Summary,
 };
-use crate::{cli::ProduceArgs, console::say, failure::Failure, signals::Signals};
+use crate::{
+    cli::ProduceArgs,
+    console::{counted, say},
+    failure::Failure,
+    place::Place,
+    report::{Level, show},
+    signals::Signals,
+};
 
 /// Runs the command.
 pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
     let client = args.connect.client()?;
     let mut signals = Signals::listen()?;
     let blocks = input::open(args.file.as_deref())?;
-    if let Some(path) = args.acks_to.as_deref().filter(|path| input::is_input(path, args.file.as_deref())) {
+    let is_input = |path: &&Path| !acks::is_stdout(path) && input::is_input(path, args.file.as_deref());
+    if let Some(path) = args.acks_to.as_deref().filter(is_input) {
         let what = format!("--acks-to {} is the input itself, and would be emptied", path.display());
-        return Err(Failure::usage(what).hint("name another file"));
+        return Err(Failure::usage(what).help("name another file"));
     }
     let settings = ProducerSettings {
         delivery_timeout: args.delivery_timeout,
@@ -45,12 +53,12 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
     };
     if let Some(partition) = args.partition.filter(|partition| *partition >= topic.partitions()) {
         let what = format!("topic {:?} has no partition {partition}", args.topic);
-        return Err(Failure::new(what).hint(format!("it has partitions 0 to {}", topic.partitions() - 1)));
+        return Err(Failure::new(what).help(format!("it has partitions 0 to {}", topic.partitions() - 1)));
     }
     // Opened, and so emptied, only now that records can be sent.
     let log = args.acks_to.as_deref().map(|path| {
-        let cannot = |error| Failure::new(format!("cannot create {}: {error}", path.display()));
-        AckLog::create(path).map_err(cannot)
+        AckLog::create(path)
+            .map_err(|error| Failure::of_file("create", path, &error, "name a file that can be written"))
     });
     let log = log.transpose()?;
     let (tally, outcomes) = watch::channel(Tally::default());
@@ -76,6 +84,14 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
         read = intake.take_all(blocks) => (read, None),
     };
     let Intake { topic, line, skipped, .. } = intake;
+    if interrupted.is_some() {
+        let outcomes = outcomes.borrow();
+        let left = line.saturating_sub(outcomes.acked + skipped.count);
+        if left > 0 && !is_over(&outcomes) {
+            let records = counted(left, "record is", "records are");
+            say(&format!("interrupted: waiting until {records} acknowledged; Ctrl-C again leaves without"));
+        }
+    }
     // Everything that was handed over is settled when the last handle is gone and the reports have ended.
     let settled = async {
         producer.flush().await;
@@ -85,20 +101,30 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
     let ended = tokio::select! {
         ended = settled => ended,
         signal = signals.next() => {
-            let left = line - outcomes.borrow().acked - skipped.count;
-            say(&format!("interrupted again: {left} records are not acknowledged; some may have been sent"));
+            let left = line.saturating_sub(outcomes.borrow().acked + skipped.count);
+            let records = counted(left, "record is", "records are");
+            say(&format!("interrupted again: {records} not acknowledged; some may have been sent"));
             return Ok(signal.status());
         }
     };
     progress.finish().await;
     let tally = outcomes.borrow().clone();
-    let summary = Summary { lines: line, skipped, tally, acks_to: args.acks_to.map(|path| path.display().to_string()) };
-    ended.map_err(|error| Failure::new(format!("taking acknowledgements failed: {error}")))?;
-    read.map_err(|error| Failure::new(format!("cannot read after line {line}: {error}")))?;
+    let input = input::name(args.file.as_deref());
+    let acks_to = args.acks_to.map(|path| path.display().to_string());
+    let summary = Summary { input: input.clone(), lines: line, skipped, tally, acks_to };
+    ended.map_err(|error| {
+        Failure::new(format!("taking acknowledgements failed: {error}"))
+            .help("this is a bug of eagre: please report it")
+    })?;
+    read.map_err(|error| {
+        Failure::new(format!("cannot read on: {error}"))
+            .at(Place::line_of(&input, line + 1))
+            .help("everything before it was handed over; begin again after it")
+    })?;
     match (summary.failure(&args.topic, args.delivery_timeout), interrupted) {
         (failure, Some(signal)) => {
             if let Some(failure) = failure {
-                say(&failure.to_string());
+                show(Level::Error, &failure);
             }
             Ok(signal.status())
         }

@@ -1,26 +1,29 @@
 //! `eagre topic`.
 
+mod watch;
+
 use std::{fmt::Write as _, process::ExitCode};
 
-use eagre_client::{PartitionBounds, Placement, Topic, TopicDescription, TopicError};
+use eagre_client::{PartitionBounds, Placement, Topic, TopicDescription, TopicError, TopicSettings};
 use serde_json::{Value, json};
 
 use crate::{
     cli::{Format, TopicArgs, TopicCommand},
-    console::{print, say},
+    console::{counted, print, say},
     failure::Failure,
 };
 
 /// Runs the command.
 pub async fn run(args: TopicArgs) -> Result<ExitCode, Failure> {
     match args.command {
-        TopicCommand::Create { name, partitions, if_not_exists, connect } => {
+        TopicCommand::Create { name, partitions, max_message_bytes, if_not_exists, connect } => {
             let topics = connect.client()?.topics();
-            match topics.create(&name, partitions).await {
+            let settings = TopicSettings { partitions, max_message_bytes };
+            match topics.create_with(&name, settings).await {
                 Ok(topic) => say(&format!("created topic {name}: {}", kind(&topic))),
                 Err(TopicError::Exists(_)) if if_not_exists => {
                     let found = topics.describe(&name).await?.topic;
-                    check_same(&found, partitions)?;
+                    check_same(&found, settings)?;
                     say(&format!("topic {name} exists: {}", kind(&found)));
                 }
                 Err(error) => return Err(error.into()),
@@ -34,7 +37,10 @@ pub async fn run(args: TopicArgs) -> Result<ExitCode, Failure> {
             };
             print(&topics.iter().map(line).collect::<String>())?;
         }
-        TopicCommand::Describe { name, format, connect } => {
+        TopicCommand::Describe { name, watch: true, format, connect } => {
+            return watch::run(&connect.client()?.topics(), &name, format).await;
+        }
+        TopicCommand::Describe { name, watch: false, format, connect } => {
             let description = connect.client()?.topics().describe(&name).await?;
             print(&match format {
                 Format::Text => described(&description),
@@ -43,7 +49,7 @@ pub async fn run(args: TopicArgs) -> Result<ExitCode, Failure> {
         }
         TopicCommand::Delete { name, connect } => {
             connect.client()?.topics().delete(&name).await.map_err(|error| match error {
-                TopicError::UnknownTopic(_) => Failure::new(error.to_string()).hint("see `eagre topic list`"),
+                TopicError::UnknownTopic(_) => Failure::new(error.to_string()).help("see `eagre topic list`"),
                 error => error.into(),
             })?;
             say(&format!("deleted topic {name}"));
@@ -53,7 +59,15 @@ pub async fn run(args: TopicArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Whether a topic that exists is what was asked for.
-fn check_same(found: &Topic, partitions: Option<u32>) -> Result<(), Failure> {
+fn check_same(found: &Topic, settings: TopicSettings) -> Result<(), Failure> {
+    let TopicSettings { partitions, max_message_bytes } = settings;
+    if found.max_message_bytes != max_message_bytes {
+        let limit =
+            |bytes: Option<u32>| bytes.map_or_else(|| "no limit of its own".to_owned(), |most| format!("{most} bytes"));
+        let (is, asked) = (limit(found.max_message_bytes), limit(max_message_bytes));
+        let what = format!("topic {:?} exists and takes other record batches: {is}, not {asked}", found.name);
+        return Err(Failure::new(what).help("leave --max-message-bytes as it is, or choose another name"));
+    }
     let is_same = match (&found.placement, partitions) {
         (Placement::Fixed { partitions: found }, Some(asked)) => *found == asked,
         (Placement::Elastic { .. }, None) => true,
@@ -62,9 +76,10 @@ fn check_same(found: &Topic, partitions: Option<u32>) -> Result<(), Failure> {
     if is_same {
         return Ok(());
     }
-    let asked = partitions.map_or_else(|| "an elastic one".to_owned(), |count| format!("{count} partitions"));
+    let asked = partitions
+        .map_or_else(|| "an elastic one".to_owned(), |count| counted(u64::from(count), "partition", "partitions"));
     Err(Failure::new(format!("topic {:?} exists and has other partitions: {}, not {asked}", found.name, kind(found)))
-        .hint("leave --partitions as it is, or choose another name"))
+        .help("leave --partitions as it is, or choose another name"))
 }
 
 fn topic_json(topic: &Topic) -> Value {
@@ -78,6 +93,7 @@ fn topic_json(topic: &Topic) -> Value {
         "created_at_ms": topic.created_at_ms,
         "placement": placement,
         "partitions": topic.placement.partitions(),
+        "max_message_bytes": topic.max_message_bytes,
     })
 }
 
@@ -103,10 +119,11 @@ fn description_json(description: &TopicDescription) -> Value {
 }
 
 fn kind(topic: &Topic) -> String {
-    let partitions = topic.placement.partitions();
+    let count = topic.placement.partitions();
+    let partitions = counted(u64::from(count), "partition", "partitions");
     match &topic.placement {
-        Placement::Fixed { .. } => format!("{partitions} partitions, keys placed by murmur2 mod {partitions}"),
-        Placement::Elastic { .. } => format!("elastic, {partitions} partitions"),
+        Placement::Fixed { .. } => format!("{partitions}, keys placed by murmur2 mod {count}"),
+        Placement::Elastic { .. } => format!("elastic, {partitions}"),
     }
 }
 
@@ -129,7 +146,11 @@ fn described(description: &TopicDescription) -> String {
     }
     // Writing to a string does not fail.
     let _ =
-        writeln!(out, "topic    {}\nid       {}\ncreated  {created}\nkind     {}\n", topic.name, topic.id, kind(topic));
+        writeln!(out, "topic    {}\nid       {}\ncreated  {created}\nkind     {}", topic.name, topic.id, kind(topic));
+    if let Some(bytes) = topic.max_message_bytes {
+        let _ = writeln!(out, "batches  up to {bytes} bytes");
+    }
+    out.push('\n');
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let widths = [0, 1, 2, 3].map(width);
     for [partition, log_start, high_watermark, bytes, keys] in &rows {
@@ -152,7 +173,13 @@ mod tests {
     fn a_description_is_a_table() {
         let classes = vec![ResidueClass { remainder: 0, modulus: 2 }, ResidueClass { remainder: 1, modulus: 2 }];
         let placement = Placement::Elastic { classes };
-        let topic = Topic { name: "rides".into(), id: "a1".into(), placement, created_at_ms: 1_000 };
+        let topic = Topic {
+            name: "rides".into(),
+            id: "a1".into(),
+            placement,
+            created_at_ms: 1_000,
+            max_message_bytes: Some(4_096),
+        };
         let bounds = |partition, high_watermark| PartitionBounds {
             partition,
             log_start_offset: 0,
@@ -165,6 +192,7 @@ topic    rides
 id       a1
 created  1970-01-01T00:00:01Z
 kind     elastic, 2 partitions
+batches  up to 4096 bytes
 
 PARTITION  LOG-START  HIGH-WATERMARK  BYTES  KEYS
         0          0              12   4096  hash mod 2 = 0

@@ -34,7 +34,7 @@ fn records(values: Vec<Vec<u8>>) -> ProduceRequest {
 
 async fn topic(server: &Server) -> Channel {
     let channel = Channel::from_shared(server.endpoint()).unwrap().connect().await.unwrap();
-    let request = CreateTopicRequest { name: "t".into(), partitions: Some(1) };
+    let request = CreateTopicRequest { name: "t".into(), partitions: Some(1), ..Default::default() };
     TopicServiceClient::new(channel.clone()).create_topic(request).await.unwrap();
     channel
 }

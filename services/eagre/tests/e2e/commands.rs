@@ -1,6 +1,11 @@
 //! The client commands, spelled as scripts spell them.
 
-use std::{fs, io::Write, path::Path, process::Output};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write},
+    path::Path,
+    process::Output,
+};
 
 use crate::support::{Produce, Server, acks, client, eagre, exit_status, finish, signal, wait_until};
 
@@ -61,15 +66,15 @@ fn a_topic_is_created_listed_described_and_deleted() {
     assert!(server.run(&["topic", "describe", "a"]).contains("elastic, 4 partitions"));
 
     let (status, message) = fails(&server, &["topic", "create", "b"]);
-    assert!(status == Some(1) && message.contains("error: topic \"b\" exists already; hint: "), "{message}");
+    assert!(status == Some(1) && message.contains("error: topic \"b\" exists already\n  = help: "), "{message}");
     server.run(&["topic", "delete", "b"]);
     assert_eq!(server.run(&["topic", "list"]), "a\n");
     for arguments in [["topic", "delete", "b"], ["topic", "describe", "b"]] {
         let (status, message) = fails(&server, &arguments);
-        assert!(status == Some(1) && message.contains("error: topic \"b\" does not exist; hint: "), "{message}");
+        assert!(status == Some(1) && message.contains("error: topic \"b\" does not exist\n  = help: "), "{message}");
     }
     let (status, message) = fails(&server, &["topic", "delete", "b"]);
-    assert!(status == Some(1) && message.ends_with("hint: see `eagre topic list`\n"), "{message}");
+    assert!(status == Some(1) && message.ends_with("= help: see `eagre topic list`\n"), "{message}");
     let (status, message) = fails(&server, &["topic", "create", "no/slash"]);
     assert!(status == Some(2) && message.starts_with("error: "), "{message}");
 }
@@ -119,7 +124,9 @@ fn a_line_without_its_key_is_left_out_and_told() {
     let output = with_input(&server, &["produce", "t", "--key-field", "id", "--acks-to", acks_to], input);
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("warning: line 2 is left out: it is not a JSON object"), "{message}");
     assert!(message.contains("2 of 4 records were not acknowledged, the first at line 2"), "{message}");
+    assert!(message.contains("\n --> stdin:2\n  = note: lines 2 and 3 were left out\n  = help: "), "{message}");
     assert_eq!(server.run(&["consume", "t", "--until-end"]), "{\"id\":1}\n{\"id\":3}\n");
     assert_eq!(fs::read_to_string(acked.path()).unwrap(), "0 0 1\n0 1 4\n");
 }
@@ -159,6 +166,27 @@ fn a_topic_is_made_once_by_those_who_do_not_mind() {
         let (status, message) = fails(&server, arguments);
         assert!(status == Some(1) && message.contains("has other partitions"), "{message}");
     }
+    let limit = ["topic", "create", "t", "--partitions", "3", "--if-not-exists", "--max-message-bytes", "1MiB"];
+    let (status, message) = fails(&server, &limit);
+    assert!(status == Some(1) && message.contains("takes other record batches: no limit of its own"), "{message}");
+}
+
+#[test]
+fn a_topic_takes_batches_up_to_its_limit() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t", "--partitions", "1", "--max-message-bytes", "4KiB"]);
+    assert!(server.run(&["topic", "describe", "t"]).contains("batches  up to 4096 bytes"));
+    let line = |bytes: usize| "x".repeat(bytes) + "\n";
+    // Many small ones are several batches; one that is too large is left out.
+    let output = with_input(&server, &["produce", "t"], line(100).repeat(500).as_bytes());
+    assert!(output.status.success(), "{output:?}");
+    let output = with_input(&server, &["produce", "t"], line(5_000).as_bytes());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && message.contains("topic \"t\" takes up to 4096"), "{message}");
+    let (status, message) = fails(&server, &["topic", "create", "u", "--max-message-bytes", "4GiB"]);
+    assert!(status == Some(2) && message.contains("write 65536, 64KiB or 1MiB"), "{message}");
+    let (status, message) = fails(&server, &["topic", "create", "u", "--max-message-bytes", "4MiB"]);
+    assert!(status == Some(1) && message.contains("it may be 1024 to 2097152"), "{message}");
 }
 
 #[test]
@@ -199,10 +227,92 @@ fn the_program_says_what_it_is() {
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(version["bucket_formats"], serde_json::json!([1]));
     assert!(!version["commit"].as_str().unwrap().is_empty());
+    let version = finish(eagre().args(["version", "--format", "text"]).spawn().unwrap(), "eagre version");
+    assert!(String::from_utf8(version.stdout).unwrap().contains("reads and writes bucket format 1"));
     for shell in ["bash", "zsh", "fish"] {
         let script = finish(eagre().args(["completions", shell]).spawn().unwrap(), "eagre completions");
         assert!(String::from_utf8(script.stdout).unwrap().contains("delivery-timeout"), "{shell}");
     }
+}
+
+#[test]
+fn every_command_has_its_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("man/man1");
+    let written = finish(eagre().args(["man", "--out", out.to_str().unwrap()]).spawn().unwrap(), "eagre man");
+    assert!(written.status.success() && written.stdout.is_empty(), "{written:?}");
+    for (page, part) in [
+        ("eagre.1", "eagre\\-produce"),
+        ("eagre-produce.1", "\\-\\-delivery\\-timeout"),
+        ("eagre-topic-create.1", "\\-\\-partitions"),
+        ("eagre-config-check.1", "EAGRE_BUCKET"),
+    ] {
+        let text = fs::read_to_string(out.join(page)).unwrap();
+        assert!(text.starts_with(".ie") && text.contains(".TH ") && text.contains(part), "{page}: {text}");
+    }
+    let printed = finish(eagre().arg("man").spawn().unwrap(), "eagre man");
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert_eq!(printed, fs::read_to_string(out.join("eagre.1")).unwrap());
+    let refused = finish(eagre().args(["man", "--out", "/dev/null/man"]).spawn().unwrap(), "eagre man");
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(1) && message.contains("/dev/null/man"), "{message}");
+}
+
+#[test]
+fn errors_have_no_colour_away_from_a_terminal() {
+    let refused = finish(eagre().args(["topic", "lits"]).spawn().unwrap(), "eagre topic lits");
+    let expected = "\
+error: unrecognized subcommand 'lits'
+  = usage: eagre topic <COMMAND>
+  = help: a similar subcommand exists: 'list'
+  = help: `eagre topic --help` says how it is written
+";
+    assert_eq!((refused.status.code(), String::from_utf8(refused.stderr).unwrap()), (Some(2), expected.to_owned()));
+}
+
+#[test]
+fn a_topic_is_watched_until_ctrl_c() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t", "--partitions", "1"]);
+    let mut watch = server.client(&["topic", "describe", "t", "--watch"]).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "partition 0 high_watermark 0 bytes 0 records/s - bytes/s -");
+    assert!(with_input(&server, &["produce", "t"], b"one\ntwo\n").status.success());
+    let told = lines.by_ref().map(Result::unwrap).find(|line| line.contains("high_watermark 2 ")).unwrap();
+    assert!(!told.ends_with(" -") && !told.contains("records/s 0 bytes/s 0"), "{told}");
+    signal(&watch, rustix::process::Signal::INT);
+    let output = finish(watch, "eagre topic describe --watch");
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{output:?}");
+
+    let mut watch = server.client(&["topic", "describe", "t", "--watch", "--format", "json"]).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let looks: Vec<serde_json::Value> =
+        lines.by_ref().take(2).map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    assert!(looks[0]["partitions"][0]["records_per_second"].is_null(), "{looks:?}");
+    assert_eq!(looks[1]["partitions"][0]["records_per_second"], 0.0);
+    server.run(&["topic", "delete", "t"]);
+    lines.for_each(drop);
+    let output = finish(watch, "eagre topic describe --watch");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && message.contains("was deleted while it was watched"), "{message}");
+}
+
+#[test]
+fn acks_can_go_to_stdout() {
+    let (_folder, server) = server();
+    server.run(&["topic", "create", "t", "--partitions", "1"]);
+    let output = with_input(&server, &["produce", "t", "--acks-to", "-"], b"a\nb\n");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "0 0 1\n0 1 2\n");
+    // Whoever reads the acks may go: the records are sent all the same.
+    let mut produce = Produce::start(&server.endpoint(), &["t", "--acks-to", "-"]);
+    drop(produce.take_stdout());
+    for number in 0..100 {
+        produce.line(&number.to_string());
+    }
+    let output = produce.finish();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(server.run(&["consume", "t", "--until-end"]).lines().count(), 102);
 }
 
 #[test]
@@ -300,7 +410,7 @@ fn a_topic_deleted_meanwhile_is_told() {
     let output = produce.finish();
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains("1 of 2 records were not acknowledged, the first at line 2"), "{message}");
+    assert!(message.contains("1 of 2 records was not acknowledged, at line 2"), "{message}");
     assert!(message.contains("topic \"t\" does not exist"), "{message}");
     let output = finish(consume, "eagre consume");
     let message = String::from_utf8(output.stderr).unwrap();

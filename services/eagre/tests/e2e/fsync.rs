@@ -37,7 +37,10 @@ fn answer_bytes(mut id: u64) -> Vec<u8> {
 /// One record at a time: each waits for its ack, so each has a PUT and a commit of its own.
 async fn produce(endpoint: String) {
     let mut topics = TopicServiceClient::connect(endpoint.clone()).await.unwrap();
-    topics.create_topic(CreateTopicRequest { name: "t".into(), partitions: Some(1) }).await.unwrap();
+    topics
+        .create_topic(CreateTopicRequest { name: "t".into(), partitions: Some(1), ..Default::default() })
+        .await
+        .unwrap();
     let mut client = ProduceServiceClient::connect(endpoint).await.unwrap();
     let producer = client.init_producer(InitProducerRequest {}).await.unwrap().into_inner();
     let (requests, queue) = tokio::sync::mpsc::channel(1);

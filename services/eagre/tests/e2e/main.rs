@@ -23,6 +23,8 @@ mod metrics;
 #[cfg(test)]
 mod s3;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod stop;

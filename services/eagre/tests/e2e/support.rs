@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -44,7 +44,11 @@ pub fn listener() -> TcpListener {
 pub fn eagre() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eagre"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.env_remove("EAGRE_ENDPOINT").env_remove("EAGRE_OTLP_ENDPOINT").env_remove("RUST_LOG");
+    // Whatever is set around the tests is not meant for what they start.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EAGRE_")) {
+        command.env_remove(name);
+    }
+    command.env_remove("RUST_LOG");
     command
 }
 
@@ -258,6 +262,11 @@ impl Produce {
     /// The pipe to write lines to, for a thread of its own.
     pub fn take_stdin(&mut self) -> ChildStdin {
         self.child().stdin.take().unwrap()
+    }
+
+    /// What it prints.
+    pub fn take_stdout(&mut self) -> ChildStdout {
+        self.child().stdout.take().unwrap()
     }
 
     /// Whether it has ended by itself.

@@ -108,7 +108,7 @@ async fn produce(server: &Server, topic: &str, caller: Option<&str>) -> Result<(
 
 async fn create_topic(server: &Server) {
     let mut topics = TopicServiceClient::connect(server.endpoint()).await.unwrap();
-    let topic = CreateTopicRequest { name: "t".into(), partitions: Some(1) };
+    let topic = CreateTopicRequest { name: "t".into(), partitions: Some(1), max_message_bytes: None };
     topics.create_topic(topic).await.unwrap();
 }
 

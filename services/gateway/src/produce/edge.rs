@@ -43,8 +43,27 @@ pub(crate) fn partition_of(topic: &TopicRecord, partition: u32) -> Result<TopicP
     Ok(TopicPartition { topic: topic.number, partition })
 }
 
-/// Checks a batch, or encodes records into one. Records without a timestamp get `now_ms`.
+/// Checks a batch for a topic, or encodes records into one. Records without a timestamp get `now_ms`.
 pub(crate) fn check(
+    topic: &TopicRecord,
+    payload: Option<Payload>,
+    producer: Option<ProducerSequence>,
+    limits: &Limits,
+    now_ms: i64,
+) -> Result<CheckedBatch, Refusal> {
+    let Some(most) = topic.config.max_message_bytes.map(|most| most as usize) else {
+        return checked(payload, producer, limits, now_ms);
+    };
+    let limits = Limits { max_batch_bytes: limits.max_batch_bytes.min(most), ..*limits };
+    checked(payload, producer, &limits, now_ms).map_err(|refusal| match refusal {
+        Refusal::TooLarge(why) => {
+            Refusal::TooLarge(format!("{why}; max_message_bytes of topic {:?} is {most}", topic.name))
+        }
+        refusal => refusal,
+    })
+}
+
+fn checked(
     payload: Option<Payload>,
     producer: Option<ProducerSequence>,
     limits: &Limits,
@@ -127,6 +146,40 @@ pub(super) fn invalid(why: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_topic_may_take_less() {
+        let topic = |max_message_bytes| TopicRecord {
+            number: eagre_model::TopicNumber(1),
+            name: "small".into(),
+            id: 1,
+            created_at_ms: 0,
+            placement: eagre_model::Placement::Fixed { partitions: 1 },
+            partition_map_version: 1,
+            config: eagre_model::TopicConfig { max_message_bytes },
+        };
+        let records = |bytes| {
+            let records = vec![Record { value: Some(vec![b'x'; bytes].into()), ..Record::default() }];
+            Some(Payload::Records(eagre_proto::v1::RecordList { records }))
+        };
+        let batch = |bytes| {
+            let mut builder = BatchBuilder::new(ProducerFields::NONE);
+            builder.push_parts(None, Some(&vec![b'x'; bytes]), std::iter::empty(), 0).unwrap();
+            Some(Payload::Batch(builder.finish(Compression::None).unwrap().bytes))
+        };
+        let take = |topic: &TopicRecord, payload| check(topic, payload, None, &Limits::default(), 0);
+        for payload in [records as fn(usize) -> _, batch] {
+            assert!(take(&topic(None), payload(5_000)).is_ok());
+            assert!(take(&topic(Some(4_096)), payload(4_000)).is_ok());
+            let Err(Refusal::TooLarge(why)) = take(&topic(Some(4_096)), payload(4_096)) else { panic!("it is larger") };
+            assert!(
+                why.contains("over the limit of 4096 bytes; max_message_bytes of topic \"small\" is 4096"),
+                "{why}"
+            );
+        }
+        // What the service takes is not widened.
+        assert!(take(&topic(Some(u32::MAX)), records(3 << 20)).is_err());
+    }
 
     #[test]
     fn a_record_has_the_same_limit_alone_and_in_a_batch() {

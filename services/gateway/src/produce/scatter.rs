@@ -41,7 +41,7 @@ pub(super) fn submit(
         let now_ms = shared.env.clock.unix_ms();
         let check = |(partition, part): (u32, Part)| {
             let payload = Payload::Records(RecordList { records: part.records });
-            let batch = edge::check(Some(payload), None, &shared.settings.batch_limits, now_ms)?;
+            let batch = edge::check(topic, Some(payload), None, &shared.settings.batch_limits, now_ms)?;
             Ok((partition, part.places, batch))
         };
         place(&topic.placement, records, &*shared.env.random).into_iter().map(check).collect::<Result<Vec<_>, _>>()

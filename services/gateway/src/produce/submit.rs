@@ -26,7 +26,7 @@ pub(crate) fn submit(
         Place::Partition(partition) => {
             let ticket = reply.ticket(partition);
             let now_ms = shared.env.clock.unix_ms();
-            match edge::check(request.payload, request.producer, &shared.settings.batch_limits, now_ms) {
+            match edge::check(topic, request.payload, request.producer, &shared.settings.batch_limits, now_ms) {
                 Ok(batch) => hand_over(shared, topic, partition, batch, ticket, grant),
                 Err(refusal) => ticket.answer(Err(refusal)),
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eagre_model::{Placement, TopicPartition, TopicRecord};
+use eagre_model::{Placement, TopicConfig, TopicPartition, TopicRecord, batch::Limits};
 use eagre_proto::v1::{
     CreateTopicRequest, CreateTopicResponse, DeleteTopicRequest, DeleteTopicResponse, DescribeTopicRequest,
     DescribeTopicResponse, ListTopicsRequest, ListTopicsResponse, PartitionBounds, Placement as WirePlacement,
@@ -18,6 +18,8 @@ use crate::{
 
 /// The most topics of one page, and the number when none is given.
 const PAGE_TOPICS_MAX: usize = 1_000;
+/// A topic's largest batch is not smaller than this: a header and a small record.
+const MAX_MESSAGE_BYTES_MIN: usize = 1_024;
 
 pub(super) struct Topics(pub Arc<Shared>);
 
@@ -28,9 +30,11 @@ impl TopicService for Topics {
         request: Request<CreateTopicRequest>,
     ) -> Result<Response<CreateTopicResponse>, Status> {
         self.0.check_open().map_err(refuse)?;
-        let CreateTopicRequest { name, partitions } = request.into_inner();
+        let CreateTopicRequest { name, partitions, max_message_bytes } = request.into_inner();
         check_topic_name(&name).map_err(refuse)?;
-        let created = self.0.sequencer.create_topic(&name, partitions).await;
+        check_max_message_bytes(max_message_bytes, &self.0.settings.batch_limits).map_err(refuse)?;
+        let config = TopicConfig { max_message_bytes };
+        let created = self.0.sequencer.create_topic_with(&name, partitions, config).await;
         let record = Arc::new(created.map_err(|error| refuse(Refusal::of_creation(error, &name)))?);
         self.0.directory.remember(record.clone());
         Ok(Response::new(CreateTopicResponse { topic: Some(topic(&record)) }))
@@ -101,6 +105,17 @@ impl TopicService for Topics {
     }
 }
 
+/// What is set would be of no use above what this service takes.
+fn check_max_message_bytes(asked: Option<u32>, limits: &Limits) -> Result<(), Refusal> {
+    let most = limits.max_batch_bytes;
+    match asked {
+        Some(bytes) if !(MAX_MESSAGE_BYTES_MIN..=most).contains(&(bytes as usize)) => Err(Refusal::InvalidArgument(
+            format!("max_message_bytes is {bytes}; it may be {MAX_MESSAGE_BYTES_MIN} to {most}"),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn topic(record: &TopicRecord) -> Topic {
     let class = |partition: usize| match &record.placement {
         Placement::Fixed { .. } => None,
@@ -120,6 +135,7 @@ fn topic(record: &TopicRecord) -> Topic {
         partitions: (0..record.placement.partitions()).map(partition).collect(),
         partition_map_version: record.partition_map_version,
         created_at_ms: record.created_at_ms,
+        max_message_bytes: record.config.max_message_bytes,
     }
 }
 

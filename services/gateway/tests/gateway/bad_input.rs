@@ -211,7 +211,7 @@ async fn bad_fetch_requests_are_refused_for_what_they_are() {
 async fn bad_topic_requests_are_refused_for_what_they_are() {
     let world = World::new().await;
     world.topic("t", 1).await;
-    let create = |name: &str, partitions| CreateTopicRequest { name: name.into(), partitions };
+    let create = |name: &str, partitions| CreateTopicRequest { name: name.into(), partitions, ..Default::default() };
     let cases = [
         ("taken", create("t", None), "TOPIC_EXISTS", Code::AlreadyExists),
         ("empty", create("", None), "INVALID_TOPIC_NAME", Code::InvalidArgument),
@@ -222,6 +222,12 @@ async fn bad_topic_requests_are_refused_for_what_they_are() {
         ("no partitions", create("n", Some(0)), "INVALID_ARGUMENT", Code::InvalidArgument),
         ("too many partitions", create("n", Some(10_001)), "INVALID_ARGUMENT", Code::InvalidArgument),
     ];
+    for bytes in [0, 1_023, (2 << 20) + 1, u32::MAX] {
+        let request = CreateTopicRequest { name: "n".into(), partitions: None, max_message_bytes: Some(bytes) };
+        let status = world.topics().create_topic(request).await.unwrap_err();
+        assert_eq!(reason(&status), "INVALID_ARGUMENT", "{bytes}");
+        assert!(status.message().contains("it may be 1024 to 2097152"), "{}", status.message());
+    }
     for (what, request, expected, code) in cases {
         let status = world.topics().create_topic(request).await.expect_err(what);
         assert_eq!((reason(&status).as_str(), status.code()), (expected, code), "{what}");

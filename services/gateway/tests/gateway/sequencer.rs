@@ -7,7 +7,8 @@ use std::{
 
 use async_trait::async_trait;
 use eagre_model::{
-    ObjectId, Placement, ProducerId, ResidueClass, Run, TopicNumber, TopicPartition, TopicRecord, UploadEpoch,
+    ObjectId, Placement, ProducerId, ResidueClass, Run, TopicConfig, TopicNumber, TopicPartition, TopicRecord,
+    UploadEpoch,
     batch::{advance_sequence, crc32c_combine},
 };
 use eagre_sequencer_api::{
@@ -339,7 +340,12 @@ impl Sequencer for FakeSequencer {
         Ok(log.runs.iter().find(|run| run.prefix_max_timestamp_ms >= timestamp_ms).copied())
     }
 
-    async fn create_topic(&self, name: &str, partitions: Option<u32>) -> Result<TopicRecord, CreateTopicError> {
+    async fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: Option<u32>,
+        config: TopicConfig,
+    ) -> Result<TopicRecord, CreateTopicError> {
         self.available()?;
         eagre_model::names::validate_topic_name(name)
             .map_err(|error| CreateTopicError::InvalidName(error.to_string()))?;
@@ -370,6 +376,7 @@ impl Sequencer for FakeSequencer {
             created_at_ms: 0,
             placement,
             partition_map_version: 0,
+            config,
         };
         state.topics.insert(name.to_owned(), record.clone());
         state.push(tails, Vec::new());

@@ -8,11 +8,17 @@ use crate::world::World;
 async fn a_topic_lives_and_dies() {
     let world = World::new().await;
     let mut topics = world.topics();
-    let created = topics.create_topic(CreateTopicRequest { name: "fixed".into(), partitions: Some(3) }).await.unwrap();
+    let created = topics
+        .create_topic(CreateTopicRequest { name: "fixed".into(), partitions: Some(3), ..Default::default() })
+        .await
+        .unwrap();
     let topic = created.into_inner().topic.unwrap();
     assert_eq!((topic.placement(), topic.partitions.len()), (Placement::Kafka, 3));
     assert_eq!(topic.partitions[2], TopicPartition { partition: 2, residue_class: None });
-    let created = topics.create_topic(CreateTopicRequest { name: "elastic".into(), partitions: None }).await.unwrap();
+    let created = topics
+        .create_topic(CreateTopicRequest { name: "elastic".into(), partitions: None, ..Default::default() })
+        .await
+        .unwrap();
     let topic = created.into_inner().topic.unwrap();
     let class = Some(ResidueClass { remainder: 3, modulus: 4 });
     assert_eq!(topic.partitions[3], TopicPartition { partition: 3, residue_class: class });
@@ -24,6 +30,31 @@ async fn a_topic_lives_and_dies() {
     let gone = topics.describe_topic(DescribeTopicRequest { name: "fixed".into() }).await.unwrap_err();
     assert_eq!(gone.code(), Code::NotFound);
     assert_eq!(gone.get_details_error_info().unwrap().reason, "UNKNOWN_TOPIC");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_takes_batches_up_to_its_own_limit() {
+    let world = World::new().await;
+    let request = CreateTopicRequest { name: "small".into(), partitions: Some(2), max_message_bytes: Some(1_024) };
+    let topic = world.topics().create_topic(request).await.unwrap().into_inner().topic.unwrap();
+    assert_eq!(topic.max_message_bytes, Some(1_024));
+    let described = world.topics().describe_topic(DescribeTopicRequest { name: "small".into() }).await.unwrap();
+    assert_eq!(described.into_inner().topic.unwrap().max_message_bytes, Some(1_024));
+    // With the partition, and where the gateway places the record.
+    for partition in [Some(1), None] {
+        let request = |bytes| {
+            let records = vec![Record { value: Some(vec![b'x'; bytes].into()), ..Record::default() }];
+            let payload = Some(produce_request::Payload::Records(RecordList { records }));
+            ProduceRequest { topic: "small".into(), partition, payload, producer: None }
+        };
+        let refused = world.produce().produce(request(1_024)).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.get_details_error_info().unwrap().reason.as_str()),
+            (Code::InvalidArgument, "TOO_LARGE")
+        );
+        assert!(refused.message().contains("max_message_bytes of topic \"small\" is 1024"), "{}", refused.message());
+        world.produce().produce(request(900)).await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -102,7 +102,7 @@ impl World {
     }
 
     pub async fn topic(&self, name: &str, partitions: u32) {
-        let request = CreateTopicRequest { name: name.into(), partitions: Some(partitions) };
+        let request = CreateTopicRequest { name: name.into(), partitions: Some(partitions), ..Default::default() };
         self.topics().create_topic(request).await.unwrap();
     }
 

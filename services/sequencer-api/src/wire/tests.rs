@@ -1,5 +1,5 @@
 use eagre_model::{
-    Placement, ProducerEpoch, ProducerId, Run, ShardId, TopicNumber, TopicPartition, TopicRecord,
+    Placement, ProducerEpoch, ProducerId, Run, ShardId, TopicConfig, TopicNumber, TopicPartition, TopicRecord,
     keys::elastic_placement,
 };
 
@@ -94,6 +94,7 @@ fn topics_come_back() {
             created_at_ms: 1,
             placement,
             partition_map_version: 1,
+            config: TopicConfig { max_message_bytes: Some(4_096) },
         };
         assert_eq!(topic(Some(topic_message(&record))), Ok(record));
     }
@@ -208,6 +209,7 @@ fn topics_that_nobody_would_send_are_refused() {
         created_at_ms: 1,
         placement: elastic_placement(),
         partition_map_version: 1,
+        config: TopicConfig::default(),
     };
     for (what, change) in changes {
         let mut message = topic_message(&record);

@@ -1,7 +1,7 @@
 //! Topic records.
 
 use bytes::Bytes;
-use eagre_model::{Placement, ResidueClass, TopicNumber, TopicRecord, keys::check_placement};
+use eagre_model::{Placement, ResidueClass, TopicConfig, TopicNumber, TopicRecord, keys::check_placement};
 use eagre_proto::internal::v1 as proto;
 
 use super::Malformed;
@@ -21,6 +21,7 @@ pub(crate) fn topic_message(record: &TopicRecord) -> proto::TopicRecord {
         partitions: record.placement.partitions(),
         classes,
         partition_map_version: record.partition_map_version,
+        max_message_bytes: record.config.max_message_bytes,
     }
 }
 
@@ -46,5 +47,6 @@ pub(crate) fn topic(message: Option<proto::TopicRecord>) -> Result<TopicRecord, 
         created_at_ms: message.created_at_ms,
         placement,
         partition_map_version: message.partition_map_version,
+        config: TopicConfig { max_message_bytes: message.max_message_bytes },
     })
 }

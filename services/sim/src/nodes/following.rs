@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use eagre_model::{ProducerId, Run, TopicPartition, TopicRecord};
+use eagre_model::{ProducerId, Run, TopicConfig, TopicPartition, TopicRecord};
 use eagre_sequencer_api::{
     CommitStream, CreateTopicError, Joined, PartitionBounds, Sequencer, SequencerError, TailUpdates, TopicError,
 };
@@ -113,12 +113,17 @@ impl Sequencer for Following {
         })
     }
 
-    async fn create_topic(&self, name: &str, partitions: Option<u32>) -> Result<TopicRecord, CreateTopicError> {
+    async fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: Option<u32>,
+        config: TopicConfig,
+    ) -> Result<TopicRecord, CreateTopicError> {
         ask!(
             self,
             CreateTopicError::Sequencer(SequencerError::Unavailable(_)),
             silent().into(),
-            |candidate| async move { candidate.create_topic(name, partitions).await }
+            |candidate| async move { candidate.create_topic_with(name, partitions, config).await }
         )
     }
 

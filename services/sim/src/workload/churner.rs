@@ -82,7 +82,7 @@ impl Churner {
 
     /// Makes the topic, which does not exist; `None`: definitely not done.
     async fn create(&self) -> Result<Option<()>, Unsure> {
-        let request = || CreateTopicRequest { name: self.name(), partitions: Some(2) };
+        let request = || CreateTopicRequest { name: self.name(), partitions: Some(2), ..Default::default() };
         let make = |gateway: Reached| {
             let request = request();
             async move { gateway.topics().create_topic(request).await }

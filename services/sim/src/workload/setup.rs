@@ -15,7 +15,7 @@ pub(crate) async fn run(role: Role) {
     for (name, partitions) in TOPICS {
         for attempt in 0_usize.. {
             let mut service = gateways[attempt % gateways.len()].topics();
-            let request = CreateTopicRequest { name: name.to_owned(), partitions };
+            let request = CreateTopicRequest { name: name.to_owned(), partitions, ..Default::default() };
             match timeout(Duration::from_secs(3), service.create_topic(request)).await {
                 Ok(Ok(_)) => break,
                 Ok(Err(status)) if reason(&status) == Some(ErrorReason::TopicExists) => break,

@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 
 use eagre_env::{Randomness, SeededRandomness};
-use eagre_model::{ObjectId, Placement, ProducerEpoch, ProducerId, ResidueClass, Run, TopicRecord, UploadEpoch};
+use eagre_model::{
+    ObjectId, Placement, ProducerEpoch, ProducerId, ResidueClass, Run, TopicConfig, TopicRecord, UploadEpoch,
+};
 
 use super::*;
 
@@ -93,6 +95,7 @@ fn topic() {
         created_at_ms: 1_000,
         placement,
         partition_map_version: 1,
+        config: TopicConfig::default(),
     };
     let key = "03 02 0000000000000102";
     check::<Topic>(
@@ -105,6 +108,13 @@ fn topic() {
         TopicNumber(0x0102),
         Topic { record: record(Placement::Elastic { classes }), state: TopicState::Deleted { at_ms: -1 } },
         [key, "01 01 01 000102030405060708090a0b0c0d0e0f d00f 01 06 6f7264657273 02 04 0002 0102 0202 0302"],
+    );
+    let mut limited = record(Placement::Fixed { partitions: 200 });
+    limited.config.max_message_bytes = Some(1 << 20);
+    check::<Topic>(
+        TopicNumber(0x0102),
+        Topic { record: limited, state: TopicState::Live },
+        [key, "02 00 000102030405060708090a0b0c0d0e0f d00f 01 06 6f7264657273 01 c801 01 01 808040"],
     );
 }
 

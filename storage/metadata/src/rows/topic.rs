@@ -4,12 +4,17 @@
 //! value v1: state (0 live; 1 deleted, then signed time ms), id (16 bytes big-endian), signed creation time ms,
 //!   partition map version, name (text), placement: 1 fixed, then partition count; 2 elastic, then a count of
 //!   classes and for each its remainder and the exponent k of its modulus 2^k
+//! value v2, where something is set: as v1, then its settings: a count, then number and value of each, in ascending order
+//!   of the numbers; 1: the largest record batch in bytes
 
 use bytes::Bytes;
-use eagre_model::{Placement, ResidueClass, TopicNumber, TopicRecord};
+use eagre_model::{Placement, ResidueClass, TopicConfig, TopicNumber, TopicRecord};
 
 use super::{RowKind, read_topic, topic_key};
 use crate::codec::{Reader, RowError, Writer};
+
+/// The number of a setting. Never changed, never reused.
+const MAX_MESSAGE_BYTES: u64 = 1;
 
 /// A topic's record and whether it lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +54,9 @@ impl RowKind for Topic {
 
     fn encode_value(key: &TopicNumber, value: &Self) -> Bytes {
         assert_eq!(*key, value.record.number, "a topic's record stands under its number");
-        let mut writer = Writer::value(1);
+        let config = &value.record.config;
+        let has_settings = *config != TopicConfig::default();
+        let mut writer = Writer::value(if has_settings { 2 } else { 1 });
         match value.state {
             TopicState::Live => writer.u8(0),
             TopicState::Deleted { at_ms } => writer.u8(1).signed(at_ms),
@@ -68,11 +75,14 @@ impl RowKind for Topic {
                 }
             }
         }
+        if let Some(bytes) = config.max_message_bytes {
+            writer.varint(1).varint(MAX_MESSAGE_BYTES).varint(u64::from(bytes));
+        }
         writer.finish()
     }
 
     fn decode_value(key: &TopicNumber, bytes: &[u8]) -> Result<Self, RowError> {
-        let mut reader = Reader::value(bytes)?;
+        let (mut reader, version) = Reader::versioned_value(bytes, 2)?;
         let state = match reader.u8()? {
             0 => TopicState::Live,
             1 => TopicState::Deleted { at_ms: reader.signed()? },
@@ -87,10 +97,19 @@ impl RowKind for Topic {
             2 => Placement::Elastic { classes: read_classes(&mut reader)? },
             _ => return Err(RowError::OutOfRange("placement")),
         };
+        let config = if version >= 2 { read_config(&mut reader)? } else { TopicConfig::default() };
         reader.end()?;
-        let record = TopicRecord { number: *key, name, id, created_at_ms, placement, partition_map_version };
+        let record = TopicRecord { number: *key, name, id, created_at_ms, placement, partition_map_version, config };
         Ok(Self { record, state })
     }
+}
+
+/// One setting so far; a row in which nothing is set is of version 1.
+fn read_config(reader: &mut Reader<'_>) -> Result<TopicConfig, RowError> {
+    if reader.varint()? != 1 || reader.varint()? != MAX_MESSAGE_BYTES {
+        return Err(RowError::OutOfRange("setting"));
+    }
+    Ok(TopicConfig { max_message_bytes: Some(reader.u32_varint("max message bytes")?) })
 }
 
 fn read_classes(reader: &mut Reader<'_>) -> Result<Vec<ResidueClass>, RowError> {

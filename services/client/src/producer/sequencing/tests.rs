@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use eagre_env::SeededRandomness;
-use eagre_model::batch::{BatchHeader, validate};
+use eagre_model::{
+    batch::{BatchHeader, Limits, validate},
+    records::records,
+};
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -123,8 +126,20 @@ impl Bench {
     }
 
     fn take(&mut self) -> Option<(u64, Outgoing)> {
+        self.take_with(|_| ())
+    }
+
+    /// `meanwhile` happens while the batch is encoded.
+    fn take_with(&mut self, meanwhile: impl FnOnce(&mut Self)) -> Option<(u64, Outgoing)> {
         self.attempts += 1;
-        let outgoing = self.queue.take(self.now, &self.bounds, self.attempts, &mut self.settled)?;
+        let outgoing = match self.queue.take(self.now, &self.bounds, self.attempts)? {
+            Taken::Outgoing(outgoing) => outgoing,
+            Taken::Unencoded(batch) => {
+                let encoded = batch.encode();
+                meanwhile(self);
+                self.queue.encoded(encoded, self.attempts, &mut self.settled)?
+            }
+        };
         Some((self.attempts, outgoing))
     }
 
@@ -304,6 +319,20 @@ fn a_definite_expiry_does_not_take_others_along() {
 }
 
 #[test]
+fn an_epoch_that_ends_while_a_batch_is_encoded_gives_it_another_number() {
+    let mut bench = Bench::new(1);
+    bench.push_batch();
+    bench.sleep(Duration::from_secs(1));
+    bench.push_batch();
+    assert_eq!(sequences(&[bench.take().unwrap()]), [(0, 0)]);
+    // The first one grows too old, and with it the epoch of the second one's number ends.
+    let timeout = bench.bounds.delivery_timeout;
+    assert!(bench.take_with(|bench| bench.sleep(timeout - Duration::from_secs(1))).is_none());
+    assert!(matches!(&bench.results()[..], [(0, Err(SendError::OutcomeUnknown(_)))]));
+    assert_eq!(sequences(&bench.take_all()), [(1, 0)]);
+}
+
+#[test]
 fn the_last_epoch_is_followed_by_another_producer_id() {
     let mut bench = Bench::new(1);
     let last = Identity { producer_id: 9, epoch: i16::MAX };
@@ -331,7 +360,13 @@ fn nothing_is_lost_doubled_or_reordered() {
         for _ in 0..300 {
             match bench.random.below(100) {
                 0..40 => bench.push(),
-                40..60 => on_the_way.extend(bench.take()),
+                40..55 => on_the_way.extend(bench.take()),
+                // Things happen while a batch is encoded: records come, others grow too old.
+                55..60 => on_the_way.extend(bench.take_with(|bench| {
+                    bench.push();
+                    bench.sleep(Duration::from_millis(bench.random.below(6_000)));
+                    bench.push();
+                })),
                 60..80 => answer_one(&mut bench, &mut service, &mut on_the_way),
                 80..90 => bench.sleep(Duration::from_millis(7)),
                 90..94 => {

@@ -44,6 +44,7 @@ impl FromStr for From {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let help = || "write beginning, end, an offset, -N, @2026-11-23T10:00:00Z, @1795428000000 or @-1h".to_owned();
+        let no_time = |time: &str| format!("{time:?} is no time; {}", help());
         match text {
             "beginning" => return Ok(Self::Beginning),
             "end" => return Ok(Self::End),
@@ -54,15 +55,17 @@ impl FromStr for From {
         }
         if let Some(time) = text.strip_prefix('@') {
             if !time.is_empty() && time.bytes().all(|byte| byte.is_ascii_digit()) {
-                return time.parse().map(Self::Time).map_err(|error| format!("{error}; {}", help()));
+                return time.parse().map(Self::Time).map_err(|_| no_time(time));
             }
-            let time: Result<jiff::Timestamp, _> = time.parse();
-            return time.map(|time| Self::Time(time.as_millisecond())).map_err(|error| format!("{error}; {}", help()));
+            let parsed: Result<jiff::Timestamp, _> = time.parse();
+            return parsed.map(|time| Self::Time(time.as_millisecond())).map_err(|_| no_time(time));
         }
         let is_digits = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         match text.strip_prefix('-') {
-            Some(last) if is_digits(last) => last.parse().map(Self::Last).map_err(|error| error.to_string()),
-            None if is_digits(text) => text.parse().map(Self::Offset).map_err(|error| error.to_string()),
+            Some(last) if is_digits(last) => last.parse().map(Self::Last).map_err(|_| help()),
+            None if is_digits(text) => {
+                text.parse().map(Self::Offset).map_err(|_| format!("it is larger than any offset; {}", help()))
+            }
             _ => Err(help()),
         }
     }

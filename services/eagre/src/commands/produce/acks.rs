@@ -99,6 +99,37 @@ async fn flush_log(log: &mut Option<AckLog>, tally: &watch::Sender<Tally>) {
     }
 }
 
+/// Whether acks go to stdout instead of a file.
+pub fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Writes until the reader of the pipe has gone. It wants no more acks; that is no reason not to send the other records.
+struct UntilClosed<W>(Option<W>);
+
+impl<W: Write> Write for UntilClosed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(inner) = &mut self.0 else { return Ok(bytes.len()) };
+        match inner.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.0 = None;
+                Ok(bytes.len())
+            }
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.as_mut().map_or(Ok(()), Write::flush) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.0 = None;
+                Ok(())
+            }
+            flushed => flushed,
+        }
+    }
+}
+
 /// The file of `--acks-to`. A thread writes it: a pipe without a reader must not hold up anything else.
 #[derive(Debug)]
 pub struct AckLog {
@@ -109,15 +140,19 @@ pub struct AckLog {
 }
 
 impl AckLog {
-    /// Creates the file, or empties it.
+    /// Creates the file, or empties it; `-` is stdout.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let mut file = File::create(path)?;
+        if is_stdout(path) { Self::start(UntilClosed(Some(io::stdout()))) } else { Self::start(File::create(path)?) }
+    }
+
+    fn start(mut file: impl Write + Send + 'static) -> io::Result<Self> {
         let (blocks, mut waiting) = mpsc::channel::<Vec<u8>>(BLOCKS_MAX);
         let (end, ended) = oneshot::channel();
         thread::Builder::new().name("acks".to_owned()).spawn(move || {
             let mut write = || {
                 while let Some(block) = waiting.blocking_recv() {
                     file.write_all(&block)?;
+                    file.flush()?;
                 }
                 Ok(())
             };

@@ -12,7 +12,10 @@ use super::{
     pace::Pacer,
     progress::HandedOver,
 };
-use crate::console::say;
+use crate::{
+    failure::Failure,
+    report::{Level, show},
+};
 
 /// Makes records of lines and hands them over.
 pub struct Intake {
@@ -34,13 +37,16 @@ pub struct Intake {
     pub skipped: Skipped,
 }
 
+/// So many lines that are left out are told one by one.
+const TOLD_MAX: usize = 5;
+
 /// Lines of which no record could be made.
 #[derive(Debug, Default)]
 pub struct Skipped {
     /// How many.
     pub count: u64,
-    /// The first one.
-    pub first: Option<SkippedLine>,
+    /// The first few, at most [`TOLD_MAX`].
+    pub first: Vec<SkippedLine>,
 }
 
 /// One of them.
@@ -88,7 +94,9 @@ impl Intake {
                 record.headers.clone_from(&self.headers);
                 let sent = self.topic.enqueue(record, number).await;
                 sent.map_err(|error| match error {
-                    SendError::TooLarge(why) => (why, "a record holds up to 1 MiB"),
+                    SendError::TooLarge(why) => {
+                        (why, "a record holds up to 1 MiB, and a topic may take less: see `eagre topic describe`")
+                    }
                     error => (error.to_string(), "see `eagre topic describe`"),
                 })
             }
@@ -102,9 +110,11 @@ impl Intake {
 
     fn skip(&mut self, why: String, hint: &'static str) {
         self.skipped.count += 1;
-        if self.skipped.first.is_none() {
-            say(&format!("line {} is left out: {why}", self.line));
-            self.skipped.first = Some(SkippedLine { line: self.line, why, hint });
+        if self.skipped.first.len() < TOLD_MAX {
+            show(Level::Warning, &Failure::new(format!("line {} is left out: {why}", self.line)));
+            self.skipped.first.push(SkippedLine { line: self.line, why, hint });
+        } else if self.skipped.count == TOLD_MAX as u64 + 1 {
+            show(Level::Warning, &Failure::new("more lines are left out; they are only counted from here on"));
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::acks::Tally;
-use crate::console::StatusLine;
+use crate::console::{StatusLine, counted};
 
 const INTERVAL: Duration = Duration::from_millis(250);
 
@@ -77,7 +77,8 @@ fn text(acked: u64, recent: u64, time: Duration, handed_over: HandedOver) -> Str
     let records_a_second = recent as f64 / time.as_secs_f64().max(0.001);
     let line_bytes = handed_over.bytes as f64 / handed_over.lines.max(1) as f64;
     let mib_a_second = records_a_second * line_bytes / f64::from(1 << 20);
-    format!("{acked} records acknowledged, {records_a_second:.0} records/s, {mib_a_second:.1} MiB/s")
+    let records = counted(acked, "record", "records");
+    format!("{records} acknowledged, {records_a_second:.0} records/s, {mib_a_second:.1} MiB/s")
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ impl Play {
             created_at_ms: 0,
             placement: Placement::Fixed { partitions: 1 },
             partition_map_version: 0,
+            config: eagre_model::TopicConfig::default(),
         };
         let batch = CheckedBatch { bytes: encoded.bytes, valid: encoded.valid };
         open.push(PendingBatch {

@@ -8,7 +8,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::oneshot;
 
-use crate::failure::Failure;
+use crate::{console::cannot_write, failure::Failure};
 
 /// Whether whoever reads stdout is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub fn write(bytes: &[u8]) -> Result<Written, Failure> {
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(Written::All),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Written::Closed),
-        Err(error) => Err(Failure::new(format!("cannot write to stdout: {error}"))),
+        Err(error) => Err(cannot_write(&error)),
     }
 }
 
