@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 /// Key of the marker.
 pub const MARKER_KEY: &str = "eagre.json";
 
-/// The bucket format that this version writes, and the highest that it reads.
-pub const BUCKET_FORMAT: u32 = 1;
+/// The bucket format that this version writes, and the highest that it reads. A bucket of a lower one is raised when it is
+/// opened: 2 has a log of metadata that format 1 does not know.
+pub const BUCKET_FORMAT: u32 = 2;
 
 /// The first version that reads [`BUCKET_FORMAT`].
-const NEEDS_EAGRE: &str = "0.1.0";
+const NEEDS_EAGRE: &str = "0.2.0";
 
 /// Longer markers are not read.
 pub(crate) const MARKER_BYTES_MAX: u64 = 64 * 1024;
@@ -70,6 +71,12 @@ impl Marker {
         }
     }
 
+    /// The same bucket in [`BUCKET_FORMAT`]; `None` when it has that.
+    pub(crate) fn raised(&self) -> Option<Self> {
+        let is_raised = self.format < BUCKET_FORMAT;
+        is_raised.then(|| Self { format: BUCKET_FORMAT, needs_eagre: NEEDS_EAGRE.into(), ..self.clone() })
+    }
+
     /// The bytes to store: one line of JSON.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(self).expect("numbers and strings are always JSON");
@@ -107,13 +114,13 @@ fn uuid_v4(random: u128) -> String {
 mod tests {
     use super::*;
 
-    const GOLDEN: &[u8] = br#"{"format":1,"needs_eagre":"0.1.0","cluster_id":"00010203-0405-4607-8809-0a0b0c0d0e0f","created_at_ms":1790000000000}
+    const GOLDEN: &[u8] = br#"{"format":2,"needs_eagre":"0.2.0","cluster_id":"00010203-0405-4607-8809-0a0b0c0d0e0f","created_at_ms":1790000000000}
 "#;
 
     fn golden() -> Marker {
         Marker {
-            format: 1,
-            needs_eagre: "0.1.0".into(),
+            format: 2,
+            needs_eagre: "0.2.0".into(),
             cluster_id: uuid_v4(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f),
             created_at_ms: 1_790_000_000_000,
         }
@@ -123,6 +130,15 @@ mod tests {
     fn golden_both_ways() {
         assert_eq!(golden().encode(), GOLDEN);
         assert_eq!(Marker::decode(GOLDEN), Ok(golden()));
+    }
+
+    #[test]
+    fn the_first_format_is_read_and_raised() {
+        let first = br#"{"format":1,"needs_eagre":"0.1.0","cluster_id":"00010203-0405-4607-8809-0a0b0c0d0e0f","created_at_ms":1790000000000}"#;
+        let marker = Marker::decode(first).unwrap();
+        assert_eq!(marker, Marker { format: 1, needs_eagre: "0.1.0".into(), ..golden() });
+        assert_eq!(marker.raised(), Some(golden()));
+        assert_eq!(golden().raised(), None);
     }
 
     #[test]

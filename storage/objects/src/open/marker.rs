@@ -2,6 +2,7 @@
 
 use eagre_env::Env;
 use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStoreExt;
 
 use super::{OpenError, Unopened};
 use crate::{
@@ -41,6 +42,16 @@ pub(super) async fn make(env: &Env, unopened: &Unopened) -> Result<Marker, OpenE
             Marker::decode(&bytes).map_err(|source| OpenError::Marker { bucket, source })
         }
     }
+}
+
+/// Raises a bucket of an earlier format to this version's, so that an earlier version refuses it instead of overlooking
+/// what it does not know. Who else raises it at the same time writes the same.
+pub(super) async fn raise(unopened: &Unopened, marker: Marker) -> Result<Marker, OpenError> {
+    let Some(raised) = marker.raised() else { return Ok(marker) };
+    let put = unopened.store.put(&MARKER_KEY.into(), raised.encode().into()).await;
+    put.map_err(|error| unopened.failed(error))?;
+    tracing::info!(bucket = unopened.name, from = marker.format, to = raised.format, "bucket format raised");
+    Ok(raised)
 }
 
 async fn read_object(unopened: &Unopened) -> Result<Option<Marker>, OpenError> {

@@ -188,7 +188,7 @@ impl Unopened {
             BucketKind::Folder | BucketKind::Memory => false,
         };
         let marker = match found {
-            Some(marker) => marker,
+            Some(marker) => marker::raise(&self, marker).await?,
             None => marker::make(env, &self).await?,
         };
         Ok(Bucket::new(self.store, self.kind, marker, has_conditional_overwrite))
@@ -223,7 +223,7 @@ impl Bucket {
         let name = store.to_string();
         let unopened = Unopened::of(env, store, kind, name);
         let marker = match marker::read(&unopened).await? {
-            Some(marker) => marker,
+            Some(marker) => marker::raise(&unopened, marker).await?,
             None => marker::make(env, &unopened).await?,
         };
         Ok(Self::new(unopened.store, kind, marker, kind == BucketKind::Remote))
