@@ -246,9 +246,10 @@ struct Part {
 }
 
 /// What everybody who checks looks at, besides the races.
-fn parts() -> [Part; 12] {
+fn parts() -> [Part; 13] {
     let part = |check, otherwise, look| Part { check, otherwise, look };
     let nothing_overwritten = Some("nothing: objects are written once");
+    let nothing_by_suffix = Some("nothing: the length of an object is known before it is read");
     let nothing_nested = Some("nothing: no key of Eagre's lies below another");
     [
         part("read after write", None, |bench| behaviour::read_after_write(bench).boxed()),
@@ -260,6 +261,7 @@ fn parts() -> [Part; 12] {
         part("list after write", None, |bench| behaviour::list(bench).boxed()),
         part("delete", None, |bench| behaviour::delete(bench).boxed()),
         part("large object", None, |bench| behaviour::large_object(bench).boxed()),
+        part("last bytes", nothing_by_suffix, |bench| oddities::suffix(bench).boxed()),
         part("keys below keys", nothing_nested, |bench| oddities::nested(bench).boxed()),
         part("attributes", Some(OTHERWISE_FENCED), |bench| oddities::attributes(bench).boxed()),
         part("clock", Some(OTHERWISE_UNTIMELY), |bench| oddities::clock(bench).boxed()),

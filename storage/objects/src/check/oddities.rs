@@ -1,6 +1,9 @@
 //! What differs between stores and what Eagre can do without.
 
-use object_store::{Attribute, Attributes, Error as StoreError, ObjectStore as _, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{
+    Attribute, Attributes, Error as StoreError, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt, PutMode,
+    PutOptions,
+};
 
 use super::{
     Flaw, Judged,
@@ -29,13 +32,25 @@ pub(super) async fn nested(bench: &Bench) -> Judged {
     ensure(both == (above, below), || "a key and one below it were not kept apart".into())
 }
 
+/// The last bytes of an object, whatever its length.
+pub(super) async fn suffix(bench: &Bench) -> Judged {
+    let bytes = pattern(3, 1_000);
+    bench.put("suffix", &bytes).await?;
+    let options = GetOptions { range: Some(GetRange::Suffix(7)), ..GetOptions::default() };
+    let read = bench.store.get_opts(&bench.at("suffix"), options).await?.bytes().await?;
+    ensure(read == bytes.slice(993..), || format!("{} other bytes came back", read.len()))
+}
+
+/// A name that every store takes: some let it have letters alone, as in a program.
+const ATTRIBUTE: &str = "eagrecheck";
+
 /// Attributes of an object come back.
 pub(super) async fn attributes(bench: &Bench) -> Judged {
-    let attributes = Attributes::from_iter([(Attribute::Metadata("eagre-check".into()), "kept")]);
+    let attributes = Attributes::from_iter([(Attribute::Metadata(ATTRIBUTE.into()), "kept")]);
     let options = PutOptions { mode: PutMode::Create, attributes: attributes.clone(), ..PutOptions::default() };
     bench.store.put_opts(&bench.at("attributes"), pattern(0, 10).into(), options).await?;
     let got = bench.store.get(&bench.at("attributes")).await?.attributes;
-    let name = Attribute::Metadata("eagre-check".into());
+    let name = Attribute::Metadata(ATTRIBUTE.into());
     ensure(got.get(&name) == attributes.get(&name), || format!("they came back as {got:?}"))
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
-use super::{Remote, Trouble, Variables, pace};
+use super::{Asked, Remote, Trouble, Variables, pace};
+
+const CREDENTIALS: &str = "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY";
 
 /// Makes the client of a container by the `AZURE_*` variables; `AZURE_STORAGE_ACCOUNT_NAME` says whose container it is.
 pub(super) fn open(container: &str, variables: &Variables) -> Result<Remote, Trouble> {
@@ -18,5 +20,6 @@ pub(super) fn open(container: &str, variables: &Variables) -> Result<Remote, Tro
         }
     }
     let store = builder.with_container_name(container).build().map_err(|error| Trouble::Settings(error.to_string()))?;
-    Ok(Remote { store: Arc::new(store), reached: "Azure Blob Storage".into(), region: String::new() })
+    let asked = Asked { reached: "Azure Blob Storage".into(), region: String::new(), variables: CREDENTIALS };
+    Ok(Remote { store: Arc::new(store), asked })
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 
-use super::{Remote, Trouble, Variables, pace};
+use super::{Asked, Remote, Trouble, Variables, pace};
+
+const CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 
 /// Makes the client of a bucket by the `GOOGLE_*` variables, or by the machine's own credentials.
 pub(super) fn open(bucket: &str, variables: &Variables) -> Result<Remote, Trouble> {
@@ -22,5 +24,6 @@ pub(super) fn open(bucket: &str, variables: &Variables) -> Result<Remote, Troubl
         builder = builder.with_application_credentials(path);
     }
     let store = builder.with_bucket_name(bucket).build().map_err(|error| Trouble::Settings(error.to_string()))?;
-    Ok(Remote { store: Arc::new(store), reached: "Google Cloud Storage".into(), region: String::new() })
+    let asked = Asked { reached: "Google Cloud Storage".into(), region: String::new(), variables: CREDENTIALS };
+    Ok(Remote { store: Arc::new(store), asked })
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use object_store::{ObjectStore, path::Path, prefix::PrefixStore};
 
+use self::trouble::Asked;
 pub use self::trouble::Trouble;
 use crate::{RemoteUrl, Scheme};
 
@@ -26,16 +27,13 @@ type Variables = Vec<(String, String)>;
 pub(crate) struct Remote {
     /// All keys begin with the prefix, and show without it.
     pub(crate) store: Arc<dyn ObjectStore>,
-    /// Where it is reached, for people: an endpoint, or the provider's name and region.
-    reached: String,
-    /// The region that requests are signed for; of S3 alone.
-    region: String,
+    asked: Asked,
 }
 
 impl Remote {
     /// Says in words why a request failed, when it is something that a person can mend.
     pub(crate) fn explain(&self, error: &object_store::Error) -> Option<Trouble> {
-        trouble::explain(error, &self.reached, &self.region)
+        trouble::explain(error, &self.asked)
     }
 }
 

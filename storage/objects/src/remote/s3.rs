@@ -7,10 +7,12 @@ use object_store::{
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
 };
 
-use super::{Remote, Trouble, Variables, pace};
+use super::{Asked, Remote, Trouble, Variables, pace};
 
 /// What `object_store` signs for when nobody names a region.
 const DEFAULT_REGION: &str = "us-east-1";
+
+const CREDENTIALS: &str = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN";
 
 /// Makes the client of a bucket by the `AWS_*` variables.
 pub(super) fn open(bucket: &str, variables: &Variables) -> Result<Remote, Trouble> {
@@ -28,7 +30,7 @@ pub(super) fn open(bucket: &str, variables: &Variables) -> Result<Remote, Troubl
     }
     let reached = endpoint.unwrap_or_else(|| format!("Amazon S3 in region {region}"));
     let store = builder.build().map_err(|error| Trouble::Settings(error.to_string()))?;
-    Ok(Remote { store: Arc::new(store), reached, region })
+    Ok(Remote { store: Arc::new(store), asked: Asked { reached, region, variables: CREDENTIALS } })
 }
 
 fn builder(variables: &Variables) -> AmazonS3Builder {
@@ -96,12 +98,12 @@ mod tests {
     fn the_usual_variables_are_read() {
         let endpoint = ("AWS_ENDPOINT_URL", "http://127.0.0.1:9000/");
         let opened = |more: &[(&str, &str)]| opened(&[&KEYS[..], more].concat()).unwrap();
-        assert_eq!(opened(&[("AWS_REGION", "eu-north-1")]).reached, "Amazon S3 in region eu-north-1");
-        assert_eq!(opened(&[("AWS_DEFAULT_REGION", "eu-west-3")]).region, "eu-west-3");
-        assert_eq!(opened(&[]).region, DEFAULT_REGION);
-        assert_eq!(opened(&[endpoint, ("AWS_ALLOW_HTTP", "TRUE")]).reached, endpoint.1);
+        assert_eq!(opened(&[("AWS_REGION", "eu-north-1")]).asked.reached, "Amazon S3 in region eu-north-1");
+        assert_eq!(opened(&[("AWS_DEFAULT_REGION", "eu-west-3")]).asked.region, "eu-west-3");
+        assert_eq!(opened(&[]).asked.region, DEFAULT_REGION);
+        assert_eq!(opened(&[endpoint, ("AWS_ALLOW_HTTP", "TRUE")]).asked.reached, endpoint.1);
         let s3 = ("AWS_ENDPOINT_URL_S3", "https://s3.example.org");
-        assert_eq!(opened(&[s3, endpoint, ("AWS_SESSION_TOKEN", "t"), ("AWS_PAGER", "less")]).reached, s3.1);
+        assert_eq!(opened(&[s3, endpoint, ("AWS_SESSION_TOKEN", "t"), ("AWS_PAGER", "less")]).asked.reached, s3.1);
     }
 
     #[test]

@@ -41,7 +41,10 @@ pub enum Trouble {
     },
     /// No credentials were given and the machine has none.
     #[error("there are no credentials: none in the environment, and this machine has no role that gives them")]
-    NoCredentials,
+    NoCredentials {
+        /// The variables that usually hold them.
+        variables: &'static str,
+    },
     /// The store does not know the credentials.
     #[error("{reached} does not accept the credentials ({code})")]
     WrongCredentials {
@@ -49,6 +52,8 @@ pub enum Trouble {
         reached: String,
         /// What the store calls it.
         code: String,
+        /// The variables that usually hold them.
+        variables: &'static str,
     },
     /// The credentials are known and not enough.
     #[error("{reached} does not allow it ({code})")]
@@ -101,12 +106,9 @@ impl Trouble {
             Self::Profile { profile } => {
                 format!("run `eval \"$(aws configure export-credentials --profile {profile} --format env)\"` first")
             }
-            Self::NoCredentials => {
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; docs/object-stores.md has the other ways".into()
-            }
-            Self::WrongCredentials { .. } => {
-                "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and that they belong to this endpoint"
-                    .into()
+            Self::NoCredentials { variables } => format!("set {variables}; docs/object-stores.md has the other ways"),
+            Self::WrongCredentials { variables, .. } => {
+                format!("check {variables}, and that they belong to this endpoint")
             }
             Self::Denied { .. } => {
                 "the credentials need to get, put and delete objects and to list the bucket (s3:GetObject, s3:PutObject, \
@@ -115,15 +117,30 @@ impl Trouble {
             }
             Self::ClockSkewed { .. } => "set this machine's clock, best by NTP".into(),
             Self::NoSuchBucket { .. } => {
-                "make the bucket first, as with `aws s3 mb`; or check its name and AWS_ENDPOINT_URL".into()
+                "make the bucket first, with `aws s3 mb` or what its provider has; or check its name and the endpoint \
+                 (AWS_ENDPOINT_URL)"
+                    .into()
             }
             Self::WrongRegion { right: Some(right), .. } => format!("set AWS_REGION={right}"),
             Self::WrongRegion { right: None, .. } => "set AWS_REGION to the bucket's region".into(),
             Self::Unreachable { .. } => {
-                "check AWS_ENDPOINT_URL and the network; SSL_CERT_FILE names the certificate of an authority of your own".into()
+                "check the endpoint (AWS_ENDPOINT_URL) and the network; SSL_CERT_FILE names the certificate of an authority of \
+                 your own"
+                    .into()
             }
         }
     }
+}
+
+/// Whom a request was sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// Where it is reached, for people: an endpoint, or the provider's name and region.
+    pub(super) reached: String,
+    /// The region that requests are signed for; of S3 alone.
+    pub(super) region: String,
+    /// The variables that usually hold its credentials.
+    pub(super) variables: &'static str,
 }
 
 /// The addresses where a cloud's machines and containers are given their credentials.
@@ -135,28 +152,28 @@ const ANSWERED: &str = "Server returned non-2xx status code: ";
 const REDIRECTED: &str = "Received redirect without LOCATION";
 
 /// Says what an error of the client means, when it is one of the above.
-pub(super) fn explain(error: &StoreError, reached: &str, region: &str) -> Option<Trouble> {
+pub(super) fn explain(error: &StoreError, asked: &Asked) -> Option<Trouble> {
     let causes = || std::iter::successors(Some(error as &(dyn Error + 'static)), cause_of);
     if causes().any(|cause| METADATA_ADDRESSES.iter().any(|address| cause.to_string().contains(address))) {
-        return Some(Trouble::NoCredentials);
+        return Some(Trouble::NoCredentials { variables: asked.variables });
     }
     for cause in causes() {
         if let Some(error) = cause.downcast_ref::<HttpError>() {
             return match error.kind() {
                 HttpErrorKind::Connect | HttpErrorKind::Timeout => {
                     let innermost = causes().last().map(ToString::to_string).unwrap_or_default();
-                    Some(Trouble::Unreachable { reached: reached.into(), detail: innermost })
+                    Some(Trouble::Unreachable { reached: asked.reached.clone(), detail: innermost })
                 }
                 _ => None,
             };
         }
         let text = cause.to_string();
         if text.contains(REDIRECTED) {
-            return Some(Trouble::WrongRegion { used: region.into(), right: None });
+            return Some(Trouble::WrongRegion { used: asked.region.clone(), right: None });
         }
         if let Some((_, answer)) = text.split_once(ANSWERED) {
             let status = answer.split(' ').next().and_then(|status| status.parse().ok())?;
-            return of_answer(status, answer, reached, region);
+            return of_answer(status, answer, asked);
         }
     }
     None
@@ -166,9 +183,9 @@ fn cause_of<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 's
     (*error).source()
 }
 
-fn of_answer(status: u16, body: &str, reached: &str, region: &str) -> Option<Trouble> {
+fn of_answer(status: u16, body: &str, asked: &Asked) -> Option<Trouble> {
     let code = element(body, "Code").unwrap_or("");
-    let (reached, shown) = (reached.to_owned(), if code.is_empty() { status.to_string() } else { code.to_owned() });
+    let (reached, shown) = (asked.reached.clone(), if code.is_empty() { status.to_string() } else { code.to_owned() });
     match (code, status) {
         ("NoSuchBucket" | "ContainerNotFound", _) => Some(Trouble::NoSuchBucket { reached }),
         ("RequestTimeTooSkewed", _) => Some(Trouble::ClockSkewed { reached }),
@@ -180,8 +197,8 @@ fn of_answer(status: u16, body: &str, reached: &str, region: &str) -> Option<Tro
             _,
         )
         | (_, 301 | 307) => {
-            let right = element(body, "Region").filter(|right| *right != region).map(str::to_owned);
-            Some(Trouble::WrongRegion { used: region.into(), right })
+            let right = element(body, "Region").filter(|right| *right != asked.region).map(str::to_owned);
+            Some(Trouble::WrongRegion { used: asked.region.clone(), right })
         }
         (
             "InvalidAccessKeyId"
@@ -194,7 +211,7 @@ fn of_answer(status: u16, body: &str, reached: &str, region: &str) -> Option<Tro
             | "AuthenticationFailed",
             _,
         )
-        | (_, 401) => Some(Trouble::WrongCredentials { reached, code: shown }),
+        | (_, 401) => Some(Trouble::WrongCredentials { reached, code: shown, variables: asked.variables }),
         (_, 403) => Some(Trouble::Denied { reached, code: shown }),
         _ => None,
     }
@@ -210,8 +227,14 @@ fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
+    const VARIABLES: &str = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
+
+    fn asked() -> Asked {
+        Asked { reached: "there".into(), region: "us-east-1".into(), variables: VARIABLES }
+    }
+
     fn answer(status: u16, body: &str) -> Option<String> {
-        of_answer(status, body, "there", "us-east-1").map(|trouble| format!("{trouble}; {}", trouble.advice()))
+        of_answer(status, body, &asked()).map(|trouble| format!("{trouble}; {}", trouble.advice()))
     }
 
     #[test]
@@ -250,15 +273,19 @@ mod tests {
     fn an_answer_is_found_in_the_text_of_an_error() {
         let explained = |source: &str| {
             let error = StoreError::Generic { store: "S3", source: source.into() };
-            explain(&error, "there", "us-east-1")
+            explain(&error, &asked())
         };
         let body = "403 Forbidden: <Error><Code>InvalidAccessKeyId</Code></Error>";
-        let expected = Trouble::WrongCredentials { reached: "there".into(), code: "InvalidAccessKeyId".into() };
+        let expected = Trouble::WrongCredentials {
+            reached: "there".into(),
+            code: "InvalidAccessKeyId".into(),
+            variables: VARIABLES,
+        };
         assert_eq!(explained(&format!("Error performing GET http://x - {ANSWERED}{body}")), Some(expected));
         let wrong_region = Trouble::WrongRegion { used: "us-east-1".into(), right: None };
         assert_eq!(explained(&format!("Error performing GET http://x - {REDIRECTED}, this")), Some(wrong_region));
-        let asked = "Error performing PUT http://169.254.169.254/latest/api/token in 1s";
-        assert_eq!(explained(asked), Some(Trouble::NoCredentials));
+        let token = "Error performing PUT http://169.254.169.254/latest/api/token in 1s";
+        assert_eq!(explained(token), Some(Trouble::NoCredentials { variables: VARIABLES }));
         assert_eq!(explained(&format!("{ANSWERED}503 Service Unavailable: SlowDown")), None);
         assert_eq!(explained("anything else"), None);
     }
