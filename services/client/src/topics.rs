@@ -26,7 +26,7 @@ pub struct Topic {
 pub struct TopicSettings {
     /// A fixed number of partitions; left out, the topic is elastic.
     pub partitions: Option<u32>,
-    /// The largest record batch that it takes, in bytes as they are sent: 1,024 to 2 MiB, which is the default. Kafka's
+    /// The largest record batch that it takes, in bytes as they are sent: 1,024 to 8 MiB, which is the default. Kafka's
     /// `max.message.bytes`. Producers of this crate make batches that fit.
     pub max_message_bytes: Option<u32>,
 }

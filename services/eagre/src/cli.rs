@@ -159,7 +159,7 @@ pub enum TopicCommand {
         /// A fixed number of partitions, with keys placed as Kafka does; left out, the topic is elastic
         #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         partitions: Option<u32>,
-        /// The largest record batch that it takes, as 64KiB or 1MiB; from 1KiB to 2MiB, which is the default
+        /// The largest record batch that it takes, as 64KiB or 1MiB; from 1KiB to 8MiB, which is the default
         #[arg(long, value_name = "SIZE", value_parser = byte_size)]
         max_message_bytes: Option<u32>,
         /// A topic of this name with the same partitions and limit is as good as a new one

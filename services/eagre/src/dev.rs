@@ -149,7 +149,13 @@ fn explain(error: DevError, sources: &Sources) -> Failure {
             .at(sources.place("http"))
             .help("give --http an address of 127.0.0.1, or leave --debug-endpoints out"),
         DevError::Bucket(error) => Failure::new(what).at(sources.place("bucket")).help(error.advice()),
-        DevError::Start(_) => Failure::new(what).help("the log above says what the bucket answered"),
+        DevError::Start(StartError::Unreadable(_)) => Failure::new(what)
+            .at(sources.place("bucket"))
+            .help("it was written by another version or is damaged; `eagre version` says which formats this one reads"),
+        DevError::Start(StartError::Bucket(_)) => Failure::new(what)
+            .at(sources.place("bucket"))
+            .help("start again when the bucket answers; what was acknowledged is there"),
+        DevError::Start(StartError::Stopped) => Failure::new(what).help("start it again"),
         DevError::Resources(_) => Failure::new(what).help("the system is short of threads or memory; see `ulimit -a`"),
     }
 }

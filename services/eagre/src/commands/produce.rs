@@ -103,7 +103,8 @@ pub async fn run(args: ProduceArgs) -> Result<ExitCode, Failure> {
         signal = signals.next() => {
             let left = line.saturating_sub(outcomes.borrow().acked + skipped.count);
             let records = counted(left, "record is", "records are");
-            say(&format!("interrupted again: {records} not acknowledged; some may have been sent"));
+            let again = if interrupted.is_some() { " again" } else { "" };
+            say(&format!("interrupted{again}: {records} not acknowledged; some may have been sent"));
             return Ok(signal.status());
         }
     };

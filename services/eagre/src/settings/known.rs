@@ -118,6 +118,18 @@ mod tests {
     }
 
     #[test]
+    fn switches_can_be_said_in_a_variable() {
+        let command = Cli::command();
+        for setting in settings(&command).into_iter().filter(|setting| setting.kind == Kind::Switch) {
+            let dev = command.find_subcommand(COMMAND).unwrap();
+            let arg = dev.get_arguments().find(|arg| arg.get_id() == setting.id.as_str()).unwrap();
+            let takes_on =
+                arg.get_value_parser().possible_values().is_some_and(|mut all| all.any(|it| it.get_name() == "on"));
+            assert!(takes_on, "--{}: write value_parser = BoolishValueParser::new() in DevArgs", setting.long);
+        }
+    }
+
+    #[test]
     fn kinds_follow_from_the_definition() {
         let kinds: Vec<_> = settings(&Cli::command()).into_iter().map(|setting| (setting.key, setting.kind)).collect();
         for expected in [("bucket", Kind::Text), ("grpc", Kind::Text), ("insecure", Kind::Switch)] {

@@ -185,8 +185,8 @@ fn a_topic_takes_batches_up_to_its_limit() {
     assert!(output.status.code() == Some(1) && message.contains("topic \"t\" takes up to 4096"), "{message}");
     let (status, message) = fails(&server, &["topic", "create", "u", "--max-message-bytes", "4GiB"]);
     assert!(status == Some(2) && message.contains("write 65536, 64KiB or 1MiB"), "{message}");
-    let (status, message) = fails(&server, &["topic", "create", "u", "--max-message-bytes", "4MiB"]);
-    assert!(status == Some(1) && message.contains("it may be 1024 to 2097152"), "{message}");
+    let (status, message) = fails(&server, &["topic", "create", "u", "--max-message-bytes", "9MiB"]);
+    assert!(status == Some(1) && message.contains("it may be 1024 to 8388608"), "{message}");
 }
 
 #[test]

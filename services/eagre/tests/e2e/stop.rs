@@ -1,6 +1,6 @@
 //! Stopping: SIGTERM drains, Ctrl-C of a client flushes.
 
-use std::io::BufRead as _;
+use std::io::{BufRead as _, Write as _};
 
 use rustix::process::Signal;
 
@@ -53,6 +53,29 @@ fn an_interrupted_producer_flushes_and_says_130() {
     let output = produce.finish();
     assert_eq!(output.status.code(), Some(130), "{output:?}");
     assert_eq!(server.run(&["consume", "t", "--from", "beginning", "--until-end"]), "first\nsecond\n");
+}
+
+#[test]
+fn an_interrupted_producer_says_that_it_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path().to_str().unwrap());
+    server.run(&["topic", "create", "t", "--partitions", "1"]);
+    let mut produce = Produce::start(&server.endpoint(), &["t"]);
+    let mut said = std::io::BufReader::new(produce.take_stderr()).lines().map_while(Result::ok);
+    produce.line("first");
+    wait_until("the first line is there", || server.run(&["consume", "t", "--until-end"]) == "first\n");
+    server.signal(Signal::STOP);
+    // More than lies between the pipe and the producer: when all is written, some of it was handed over.
+    let mut stdin = produce.take_stdin();
+    stdin.write_all(format!("{}\n", "x".repeat(1_023)).repeat(4 << 10).as_bytes()).unwrap();
+    produce.interrupt();
+    let waits = said.find(|line| line.starts_with("interrupted: waiting until ")).unwrap();
+    assert!(waits.ends_with(" records are acknowledged; Ctrl-C again leaves without"), "{waits}");
+    server.signal(Signal::CONT);
+    let output = produce.finish();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    let acked = server.run(&["consume", "t", "--until-end"]).lines().count();
+    assert!(acked > 1, "what was read is acknowledged");
 }
 
 #[test]

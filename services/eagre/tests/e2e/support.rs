@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -150,6 +150,11 @@ impl Server {
         self.child.id()
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, to: Signal) {
+        signal(&self.child, to);
+    }
+
     /// All lines of its log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
@@ -267,6 +272,11 @@ impl Produce {
     /// What it prints.
     pub fn take_stdout(&mut self) -> ChildStdout {
         self.child().stdout.take().unwrap()
+    }
+
+    /// What it says.
+    pub fn take_stderr(&mut self) -> ChildStderr {
+        self.child().stderr.take().unwrap()
     }
 
     /// Whether it has ended by itself.

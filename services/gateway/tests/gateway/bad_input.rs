@@ -222,11 +222,11 @@ async fn bad_topic_requests_are_refused_for_what_they_are() {
         ("no partitions", create("n", Some(0)), "INVALID_ARGUMENT", Code::InvalidArgument),
         ("too many partitions", create("n", Some(10_001)), "INVALID_ARGUMENT", Code::InvalidArgument),
     ];
-    for bytes in [0, 1_023, (2 << 20) + 1, u32::MAX] {
+    for bytes in [0, 1_023, (8 << 20) + 1, u32::MAX] {
         let request = CreateTopicRequest { name: "n".into(), partitions: None, max_message_bytes: Some(bytes) };
         let status = world.topics().create_topic(request).await.unwrap_err();
         assert_eq!(reason(&status), "INVALID_ARGUMENT", "{bytes}");
-        assert!(status.message().contains("it may be 1024 to 2097152"), "{}", status.message());
+        assert!(status.message().contains("it may be 1024 to 8388608"), "{}", status.message());
     }
     for (what, request, expected, code) in cases {
         let status = world.topics().create_topic(request).await.expect_err(what);
