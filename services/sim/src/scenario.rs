@@ -224,6 +224,8 @@ impl Scenario {
             PlantedBug::FencedIsFailure | PlantedBug::OffsetReused => scenario.the_log_of_the_folder_is_written_twice(),
             PlantedBug::ResendOutOfOrder => scenario.commit_streams_break(),
             PlantedBug::TruncatedRead => scenario.faults.short_read = 150,
+            PlantedBug::RivalTakenForOwn => scenario.the_holder_is_cut_off(),
+            PlantedBug::TimeoutIsSuccess => scenario.dies_often("put.before"),
             PlantedBug::WholeRunDuplicateCheck | PlantedBug::OldEpochAccepted | PlantedBug::StaleCachePage => {}
         }
         scenario

@@ -31,11 +31,15 @@ pub enum PlantedBug {
     StaleCachePage,
     /// A read that came back short is served as it is.
     TruncatedRead,
+    /// A create that meets an object takes it for its own, whoever made it.
+    RivalTakenForOwn,
+    /// A PUT of the layer before the bucket that was given up counts as done.
+    TimeoutIsSuccess,
 }
 
 impl PlantedBug {
     /// Every planted bug, in the order of the table in `docs/testing.md`.
-    pub const ALL: [PlantedBug; 14] = [
+    pub const ALL: [PlantedBug; 16] = [
         Self::AckBeforePut,
         Self::AckBeforeFlush,
         Self::DuplicateFromTentative,
@@ -50,5 +54,7 @@ impl PlantedBug {
         Self::OffsetReused,
         Self::StaleCachePage,
         Self::TruncatedRead,
+        Self::RivalTakenForOwn,
+        Self::TimeoutIsSuccess,
     ];
 }

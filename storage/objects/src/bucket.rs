@@ -11,8 +11,11 @@ use object_store::{
 };
 
 use crate::{
-    BucketUrl, MARKER_KEY, Marker, MarkerError, folder::FolderStore, instrumented::InstrumentedStore,
+    BucketUrl, MARKER_KEY, Marker, MarkerError,
+    folder::FolderStore,
+    instrumented::InstrumentedStore,
     marker::MARKER_BYTES_MAX,
+    resilient::{ResilienceSettings, ResilientStore},
 };
 
 /// What lies under a bucket; caches and intervals depend on it.
@@ -172,7 +175,11 @@ impl Bucket {
 
     /// Opens any store. The marker is made when the store is empty.
     pub async fn from_store(env: &Env, store: Arc<dyn ObjectStore>, kind: BucketKind) -> Result<Self, OpenError> {
-        let store: Arc<dyn ObjectStore> = Arc::new(InstrumentedStore::new(store, Arc::clone(&env.clock)));
+        let counted: Arc<dyn ObjectStore> = Arc::new(InstrumentedStore::new(store, Arc::clone(&env.clock)));
+        let store: Arc<dyn ObjectStore> = match kind {
+            BucketKind::Remote => Arc::new(ResilientStore::new(env, counted, ResilienceSettings::default())),
+            BucketKind::Folder | BucketKind::Memory => counted,
+        };
         let marker = read_or_make_marker(env, &store).await?;
         Ok(Self { store, kind, marker: Arc::new(marker) })
     }

@@ -9,9 +9,17 @@ pub mod conformance;
 mod folder;
 mod instrumented;
 mod marker;
+mod resilient;
 mod url;
 
 pub use bucket::{Bucket, BucketKind, CreateOutcome, GetError, OpenError, PutError, Ranged};
 pub use instrumented::{BYTES_TOTAL, REQUEST_SECONDS, REQUESTS_TOTAL};
 pub use marker::{BUCKET_FORMAT, MARKER_KEY, Marker, MarkerError};
+pub use resilient::{
+    SlowDown,
+    telemetry::{
+        AVAILABLE, CREATES_MET_TOTAL, GIVEN_UP_TOTAL, HEDGES_TOTAL, IN_FLIGHT, IN_FLIGHT_LIMIT, RETRIES_TOTAL,
+        THROTTLED_TOTAL, TIMEOUTS_TOTAL,
+    },
+};
 pub use url::{BucketUrl, BucketUrlError};
