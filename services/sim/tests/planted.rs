@@ -108,6 +108,19 @@ fn truncated_read() {
     is_found(PlantedBug::TruncatedRead, &[CorruptRecord, Unreadable]);
 }
 
+#[test]
+fn rival_taken_for_own() {
+    is_found(
+        PlantedBug::RivalTakenForOwn,
+        &[InconsistentOffset, OffsetUntrue, LostWrite, Unseen, StaleEnd, EndWentBack, Duplicate],
+    );
+}
+
+#[test]
+fn timeout_is_success() {
+    is_found(PlantedBug::TimeoutIsSuccess, &[IndexDangling, Unreadable]);
+}
+
 /// Not a bug of ours but of whoever runs us: the power fails under a disk that lies.
 #[test]
 fn a_folder_that_does_not_sync() {
