@@ -15,6 +15,7 @@ use crate::{
     folder::FolderStore,
     instrumented::InstrumentedStore,
     marker::MARKER_BYTES_MAX,
+    modelled::ModelledStore,
     resilient::{ResilienceSettings, ResilientStore},
 };
 
@@ -163,6 +164,10 @@ impl Bucket {
     pub async fn open(env: &Env, url: &BucketUrl) -> Result<Self, OpenError> {
         match url {
             BucketUrl::Memory => Self::from_store(env, Arc::new(InMemory::new()), BucketKind::Memory).await,
+            BucketUrl::Modelled(model) => {
+                let resilience = ResilienceSettings { has_hedges: model.has_hedges };
+                Self::layered(env, Arc::new(ModelledStore::new(env, model)), BucketKind::Remote, resilience).await
+            }
             BucketUrl::Folder(path) => {
                 let folder = path.clone();
                 let store = tokio::task::spawn_blocking(move || open_folder(&folder)).await.map_err(|error| {
@@ -173,11 +178,20 @@ impl Bucket {
         }
     }
 
-    /// Opens any store. The marker is made when the store is empty.
+    /// Opens any store. The marker is made when the store is empty. One behind a network gets the layer that bears with it.
     pub async fn from_store(env: &Env, store: Arc<dyn ObjectStore>, kind: BucketKind) -> Result<Self, OpenError> {
+        Self::layered(env, store, kind, ResilienceSettings::default()).await
+    }
+
+    async fn layered(
+        env: &Env,
+        store: Arc<dyn ObjectStore>,
+        kind: BucketKind,
+        resilience: ResilienceSettings,
+    ) -> Result<Self, OpenError> {
         let counted: Arc<dyn ObjectStore> = Arc::new(InstrumentedStore::new(store, Arc::clone(&env.clock)));
         let store: Arc<dyn ObjectStore> = match kind {
-            BucketKind::Remote => Arc::new(ResilientStore::new(env, counted, ResilienceSettings::default())),
+            BucketKind::Remote => Arc::new(ResilientStore::new(env, counted, resilience)),
             BucketKind::Folder | BucketKind::Memory => counted,
         };
         let marker = read_or_make_marker(env, &store).await?;

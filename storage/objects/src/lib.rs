@@ -9,12 +9,14 @@ pub mod conformance;
 mod folder;
 mod instrumented;
 mod marker;
+mod modelled;
 mod resilient;
 mod url;
 
 pub use bucket::{Bucket, BucketKind, CreateOutcome, GetError, OpenError, PutError, Ranged};
 pub use instrumented::{BYTES_TOTAL, REQUEST_SECONDS, REQUESTS_TOTAL};
 pub use marker::{BUCKET_FORMAT, MARKER_KEY, Marker, MarkerError};
+pub use modelled::{ModelUrl, ModelUrlError};
 pub use resilient::{
     SlowDown,
     telemetry::{

@@ -2,6 +2,8 @@
 
 use std::{ffi::OsString, fmt, os::unix::ffi::OsStringExt, path::PathBuf, str::FromStr};
 
+use crate::{ModelUrl, ModelUrlError};
+
 /// Where a bucket is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BucketUrl {
@@ -9,6 +11,8 @@ pub enum BucketUrl {
     Folder(PathBuf),
     /// `memory://`: gone when the process ends.
     Memory,
+    /// `model+memory://`: memory that takes the time of an object store, for measurements.
+    Modelled(ModelUrl),
 }
 
 /// What is wrong with a bucket's name.
@@ -34,6 +38,14 @@ pub enum BucketUrlError {
     /// `memory://` followed by something.
     #[error("the bucket '{0}' names something in memory; {ACCEPTED}")]
     MemoryWithName(String),
+    /// `model+memory://` followed by what it does not take.
+    #[error("the bucket '{url}' cannot be modelled: {source}")]
+    Modelled {
+        /// As given.
+        url: String,
+        /// What is wrong.
+        source: ModelUrlError,
+    },
 }
 
 const ACCEPTED: &str = "a bucket is file:///absolute/path, a plain path, or memory://";
@@ -59,6 +71,9 @@ impl FromStr for BucketUrl {
             "file" => Err(BucketUrlError::NotAbsolute(url.into())),
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err(BucketUrlError::MemoryWithName(url.into())),
+            ModelUrl::SCHEME => ModelUrl::parse(rest)
+                .map(Self::Modelled)
+                .map_err(|source| BucketUrlError::Modelled { url: url.into(), source }),
             _ if is_scheme(scheme) => Err(BucketUrlError::UnknownScheme { url: url.into(), scheme: scheme.into() }),
             _ => Ok(Self::Folder(url.into())),
         }
@@ -70,6 +85,7 @@ impl fmt::Display for BucketUrl {
         match self {
             Self::Folder(path) => write!(f, "{}", path.display()),
             Self::Memory => f.write_str("memory://"),
+            Self::Modelled(model) => model.fmt(f),
         }
     }
 }
@@ -140,8 +156,14 @@ mod tests {
     }
 
     #[test]
+    fn a_modelled_store_refuses_what_it_does_not_take() {
+        let error = "model+memory://?sed=7".parse::<BucketUrl>().unwrap_err().to_string();
+        assert!(error.contains("'sed=7'") && error.contains("seed=N"), "{error}");
+    }
+
+    #[test]
     fn display_can_be_parsed_again() {
-        for given in ["memory://", "/var/lib/eagre", "./eagre-data"] {
+        for given in ["memory://", "/var/lib/eagre", "./eagre-data", "model+memory://?seed=7&hedges=off"] {
             assert_eq!(given.parse::<BucketUrl>().unwrap().to_string(), given);
         }
     }

@@ -7,7 +7,7 @@ use std::{fmt, ops::Range, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use eagre_env::Env;
-use eagre_objects::{Bucket, BucketUrl, conformance};
+use eagre_objects::{Bucket, BucketKind, BucketUrl, conformance};
 use futures::stream::BoxStream;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
@@ -26,6 +26,15 @@ async fn a_folder_conforms() {
 async fn memory_conforms() {
     let env = Env::system();
     let bucket = Bucket::open(&env, &BucketUrl::Memory).await.unwrap();
+    assert_eq!(conformance::check(&env, bucket.store()).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_modelled_store_behind_the_resilient_layer_conforms() {
+    let env = Env::system();
+    let url: BucketUrl = "model+memory://?seed=3&put-per-second=1000".parse().unwrap();
+    let bucket = Bucket::open(&env, &url).await.unwrap();
+    assert_eq!(bucket.kind(), BucketKind::Remote);
     assert_eq!(conformance::check(&env, bucket.store()).await, []);
 }
 
