@@ -82,11 +82,12 @@ impl Uploader {
             let text = match error {
                 PutTrouble::Lasting(text) => return Err(UploadFailure(text)),
                 PutTrouble::Passing(text) if began.elapsed() + pause > self.settings.upload_retry_max => {
+                    tracing::warn!(object = %id, error = text, "an object could not be uploaded; its requests are refused");
                     return Err(UploadFailure(text));
                 }
                 PutTrouble::Passing(text) => text,
             };
-            tracing::warn!(object = %id, error = text, "upload failed, trying again");
+            tracing::debug!(object = %id, error = text, "upload failed, trying again");
             sleep(jittered(&self.env, pause)).await;
             pause = (pause * 2).min(RETRY_PAUSE_MAX);
         }

@@ -15,7 +15,7 @@ use super::{
     availability::{Availability, News},
     budget::Budget,
     lanes::{Lanes, Permit},
-    pace::{self, ROUNDS_MAX},
+    pace::{self, ROUNDS_MAX, TRY_MIN},
     plan::{KINDS, Plan},
     quantile::Latencies,
     race::{Raced, race},
@@ -98,7 +98,8 @@ impl Engine {
     where
         F: Future<Output = Result<T>>,
     {
-        let admitted = timeout_at(deadline, self.lanes.admit(plan.traffic)).await;
+        // A try that has no time would look like a bucket that gives no answer.
+        let admitted = timeout_at(deadline - TRY_MIN, self.lanes.admit(plan.traffic)).await;
         let permit = match admitted.unwrap_or(Err(Trouble::NoTurn)) {
             Ok(permit) => permit,
             Err(trouble) => return Outcome { result: Err(failure(trouble)), permit: None, tries: 0 },
@@ -202,7 +203,7 @@ impl Engine {
             return None;
         }
         let pause = pace::pause(self.env.random.as_ref(), rounds);
-        if Instant::now() + pause >= deadline {
+        if Instant::now() + pause + TRY_MIN > deadline {
             telemetry::given_up("deadline");
             return None;
         }

@@ -6,7 +6,7 @@
 
 use object_store::{Attributes, Error, GetOptions, GetResult, PutPayload, PutResult, Result, path::Path};
 
-use super::{telemetry, verdict::Trouble, verdict::failure};
+use super::telemetry;
 
 /// What a create wanted to be there.
 pub(crate) struct Wanted<'a> {
@@ -15,32 +15,43 @@ pub(crate) struct Wanted<'a> {
     pub(crate) attributes: &'a Attributes,
 }
 
+/// Whose the object is.
+#[derive(Debug)]
+pub(crate) enum Owner {
+    /// The create's own; with the answer that it should have had.
+    Own(PutResult),
+    /// Somebody else's.
+    Rival,
+    /// Nothing is there: what the create met was another on its way (S3 says 409 then), perhaps its own, and that came to nothing.
+    Nobody,
+    /// It could not be read. The caller has to take the outcome as unknown.
+    Unknown,
+}
+
 impl Wanted<'_> {
     /// How to ask for what is there.
     pub(crate) fn options() -> GetOptions {
         GetOptions::default()
     }
 
-    /// The create's true answer, by what was found there. `met` is what the store said.
-    pub(crate) async fn judge(&self, met: Error, found: Result<GetResult>) -> Result<PutResult> {
-        match self.is_own(found).await {
-            Ok(Some(answer)) => {
-                telemetry::met("own");
-                Ok(answer)
-            }
-            Ok(None) => {
-                telemetry::met("rival");
-                Err(met)
-            }
-            Err(_) => {
-                // Neither may be claimed: the caller has to take the outcome as unknown.
-                telemetry::met("unknown");
-                Err(failure(Trouble::OwnerUnknown))
-            }
-        }
+    /// Judges by what was found.
+    pub(crate) async fn judge(&self, found: Result<GetResult>) -> Owner {
+        let owner = match self.compare(found).await {
+            Ok(Some(answer)) => Owner::Own(answer),
+            Ok(None) => Owner::Rival,
+            Err(Error::NotFound { .. }) => Owner::Nobody,
+            Err(_) => Owner::Unknown,
+        };
+        telemetry::met(match owner {
+            Owner::Own(_) => "own",
+            Owner::Rival => "rival",
+            Owner::Nobody => "nobody",
+            Owner::Unknown => "unknown",
+        });
+        owner
     }
 
-    async fn is_own(&self, found: Result<GetResult>) -> Result<Option<PutResult>> {
+    async fn compare(&self, found: Result<GetResult>) -> Result<Option<PutResult>> {
         let found = found?;
         let has_attributes = self.attributes.iter().all(|(name, value)| found.attributes.get(name) == Some(value));
         if found.meta.size != self.payload.content_length() as u64 || !has_attributes {

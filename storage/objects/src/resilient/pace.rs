@@ -12,8 +12,8 @@ pub(crate) const ROUNDS_MAX: u32 = 4;
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// Even a quick bucket gets so long.
-const TRY_MIN: Duration = Duration::from_millis(1_000);
+/// Even a quick bucket gets so long. With less left of its time a request is not sent.
+pub(crate) const TRY_MIN: Duration = Duration::from_millis(1_000);
 /// A try without a payload, while nothing has been measured, and at most.
 const TRY_MAX: Duration = Duration::from_secs(4);
 /// What a slow way to a bucket still carries.

@@ -7,16 +7,20 @@ use bytes::Bytes;
 use eagre_env::{Env, PlantedBug};
 use futures::stream::BoxStream;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    CopyOptions, Error, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, path::Path,
 };
 
 use super::{
     ResilienceSettings, body,
     engine::{Engine, Outcome},
-    owner::Wanted,
+    owner::{Owner, Wanted},
     plan::{Op, Plan},
+    verdict::{Trouble, failure},
 };
+
+/// A create that meets something which is gone at a look is sent again so often.
+const MEETINGS_MAX: u32 = 3;
 
 /// Sends requests to another store by the rules of this module.
 ///
@@ -41,18 +45,40 @@ impl ResilientStore {
         }
     }
 
-    /// The object that a create met, judged when it may be the create's own.
-    async fn met(&self, wanted: Wanted<'_>, met: Error, tries: u32) -> Result<PutResult> {
-        if self.engine.env.has_planted(PlantedBug::RivalTakenForOwn) {
-            return Ok(PutResult { e_tag: None, version: None, extensions: object_store::Extensions::default() });
+    /// Sends a create. What it meets is judged when it was sent more than once.
+    async fn create(&self, plan: &Plan, wanted: &Wanted<'_>, opts: &PutOptions) -> Result<PutResult> {
+        let mut tries = 0;
+        for _ in 0..MEETINGS_MAX {
+            let send = || self.inner.put_opts(wanted.key, wanted.payload.clone(), opts.clone());
+            let Outcome { result, permit, tries: sent } = self.engine.run(plan, send).await;
+            // The look at what is there has a turn of its own.
+            drop(permit);
+            tries += sent;
+            let met = match result {
+                Err(met @ Error::AlreadyExists { .. }) => met,
+                result => return result,
+            };
+            if self.engine.env.has_planted(PlantedBug::RivalTakenForOwn) {
+                return Ok(done_unseen());
+            }
+            if tries < 2 {
+                return Err(met);
+            }
+            let found = self.get(&Plan::of_get(wanted.key, None), wanted.key, &Wanted::options()).await;
+            match wanted.judge(found).await {
+                Owner::Own(answer) => return Ok(answer),
+                Owner::Rival => return Err(met),
+                Owner::Nobody => {}
+                Owner::Unknown => break,
+            }
         }
-        if tries < 2 {
-            return Err(met);
-        }
-        let (plan, options) = (Plan::of_get(wanted.key, None), Wanted::options());
-        let found = self.get(&plan, wanted.key, &options).await;
-        wanted.judge(met, found).await
+        Err(failure(Trouble::OwnerUnknown))
     }
+}
+
+/// The answer to a PUT that a planted bug takes for done.
+fn done_unseen() -> PutResult {
+    PutResult { e_tag: None, version: None, extensions: object_store::Extensions::default() }
 }
 
 fn asked(options: &GetOptions) -> Option<u64> {
@@ -69,18 +95,13 @@ fn asked(options: &GetOptions) -> Option<u64> {
 impl ObjectStore for ResilientStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let plan = Plan::of_put(location, &opts.mode, payload.content_length() as u64);
+        if plan.op == Op::Create {
+            let wanted = Wanted { key: location, payload: &payload, attributes: &opts.attributes };
+            return self.create(&plan, &wanted, &opts).await;
+        }
         let send = || self.inner.put_opts(location, payload.clone(), opts.clone());
-        let Outcome { result, permit, tries } = self.engine.run(&plan, send).await;
-        // What follows has a turn of its own.
-        drop(permit);
-        match result {
-            Err(met @ Error::AlreadyExists { .. }) if plan.op == Op::Create => {
-                let wanted = Wanted { key: location, payload: &payload, attributes: &opts.attributes };
-                self.met(wanted, met, tries).await
-            }
-            Err(error) if opts.mode == PutMode::Overwrite && self.engine.is_believed_done(&error) => {
-                Ok(PutResult { e_tag: None, version: None, extensions: object_store::Extensions::default() })
-            }
+        match self.engine.run(&plan, send).await.result {
+            Err(error) if plan.op == Op::Put && self.engine.is_believed_done(&error) => Ok(done_unseen()),
             result => result,
         }
     }

@@ -15,7 +15,8 @@ pub const HEDGES_TOTAL: &str = "eagre_bucket_hedges_total";
 pub const THROTTLED_TOTAL: &str = "eagre_bucket_throttled_total";
 /// Counter: tries given up because they took too long.
 pub const TIMEOUTS_TOTAL: &str = "eagre_bucket_timeouts_total";
-/// Counter: creates that met an object after a try of their own, by whose it was: `owner` (`own`, `rival`, `unknown`).
+/// Counter: creates that met an object after a try of their own, by whose it was: `owner` (`own`, `rival`, `nobody`,
+/// `unknown`).
 pub const CREATES_MET_TOTAL: &str = "eagre_bucket_creates_met_total";
 /// Gauge: requests under way.
 pub const IN_FLIGHT: &str = "eagre_bucket_in_flight";

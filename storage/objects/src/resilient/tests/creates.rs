@@ -87,6 +87,18 @@ async fn without_a_look_the_outcome_is_open() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_conflict_with_nothing_there_is_sent_again() {
+    let (scripted, store) = resilient();
+    scripted.then([Step::Failed(5), Step::Conflict(5)]);
+    create(&store, KEY, "mine").await.unwrap();
+    assert_eq!(found(&scripted).await, b"mine");
+    scripted.take_sent();
+    scripted.then([Step::Conflict(5)]);
+    let met = create(&store, "lease/0/2", "mine").await;
+    assert!(matches!(met, Err(Error::AlreadyExists { .. })), "one try, one answer: {met:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_try_never_replaces_a_rival() {
     let (scripted, store) = resilient();
     warm_up(&scripted, &store).await;

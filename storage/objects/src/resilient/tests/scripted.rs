@@ -36,6 +36,8 @@ pub(super) enum Step {
     DoneButFailed(u64),
     /// 403.
     Denied(u64),
+    /// 409, though nothing is there: another write is on its way.
+    Conflict(u64),
     /// Never answered, nothing is done.
     Hangs,
     /// Never answered, but done after so long.
@@ -105,6 +107,10 @@ impl Scripted {
             Step::Denied(ms) => {
                 after(ms).await;
                 Err(Error::PermissionDenied { path: String::new(), source: "403".into() })
+            }
+            Step::Conflict(ms) => {
+                after(ms).await;
+                Err(Error::AlreadyExists { path: String::new(), source: "409".into() })
             }
             Step::Hangs => std::future::pending().await,
             Step::HangsDone(ms) => {
