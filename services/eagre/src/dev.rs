@@ -100,7 +100,7 @@ impl StopSignals {
 }
 
 fn announce(bucket: &BucketUrl, grpc: SocketAddr, http: SocketAddr) {
-    let is_durable = *bucket != BucketUrl::Memory;
+    let is_durable = !matches!(bucket, BucketUrl::Memory | BucketUrl::Modelled(_));
     if !io::stderr().is_terminal() {
         info!(%grpc, %http, %bucket, acks_outlive_the_process = is_durable, "listening");
         return;

@@ -5,6 +5,7 @@
 //! `docs/testing.md`.
 
 mod bucket;
+mod counters;
 mod nemesis;
 mod network;
 mod nodes;

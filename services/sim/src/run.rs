@@ -8,6 +8,7 @@ use turmoil::Sim;
 
 use crate::{
     bucket::SimBucket,
+    counters::NotedCounters,
     nemesis::Nemesis,
     nodes,
     scenario::Scenario,
@@ -107,7 +108,8 @@ pub fn run(scenario: &Scenario) -> Verdict {
         .enable_random_order();
     let mut stage =
         Stage { sim: builder.build(), world, nemesis: None, complaints: Vec::new(), patience: scenario.patience };
-    stage.play(scenario);
+    let counters = NotedCounters { trace: stage.world.trace.clone() };
+    metrics::with_local_recorder(&counters, || stage.play(scenario));
     stage.verdict(scenario)
 }
 

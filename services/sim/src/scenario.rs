@@ -205,8 +205,25 @@ impl Scenario {
             let what = scenario.draw_disturbance(&random);
             scenario.disturbances.push((at, what));
         }
+        if remote {
+            scenario.add_what_object_stores_do();
+        }
         scenario.disturbances.sort_by_key(|(at, _)| *at);
         scenario
+    }
+
+    /// 500s, and now and then a bucket that is away for a whole minute. From chance of its own, so that everything else of a
+    /// seed stays as it was.
+    fn add_what_object_stores_do(&mut self) {
+        let random = SeededRandomness::new(self.seed ^ 0x0500_0503);
+        self.faults = self.faults.with_failures_drawn(&random);
+        if random.below(16) == 0 {
+            let lasting = Duration::from_secs(60);
+            let at = Duration::from_millis(1_000 + random.below(3_000));
+            let node = pick(&random, self.shape.nodes().len());
+            self.disturbances.push((at, Disturbance::BucketGone { node, hanging: random.below(2) == 0, lasting }));
+            self.chaos = at + lasting + Duration::from_secs(4);
+        }
     }
 
     /// The scenario of a seed with a known bug, arranged so that what the bug takes comes about.
@@ -224,6 +241,8 @@ impl Scenario {
             PlantedBug::FencedIsFailure | PlantedBug::OffsetReused => scenario.deposed_with_flushes_under_way(),
             PlantedBug::ResendOutOfOrder => scenario.commit_streams_break(),
             PlantedBug::TruncatedRead => scenario.faults.short_read = 150,
+            PlantedBug::RivalTakenForOwn => scenario.both_claim_at_once(),
+            PlantedBug::TimeoutIsSuccess => scenario.data_is_applied_late(),
             PlantedBug::WholeRunDuplicateCheck | PlantedBug::OldEpochAccepted | PlantedBug::StaleCachePage => {}
             PlantedBug::FlushOutOfOrder | PlantedBug::FenceTooShort => scenario.dies_with_flushes_under_way(),
         }
@@ -278,6 +297,22 @@ impl Scenario {
         let dies = Disturbance::Crash { node: 0, down: Duration::from_millis(100), power: false };
         let rounds = (1..4).map(|round| Duration::from_secs(3 * round));
         self.disturbances = rounds.flat_map(|at| [(at, slow), (at + Duration::from_millis(600), dies)]).collect();
+    }
+
+    /// Both nodes die and start again together, several times: both find the same claim to be the last one and try to
+    /// make the next.
+    fn both_claim_at_once(&mut self) {
+        self.quiet_pair(Duration::from_secs(14));
+        let dies = |node| Disturbance::Crash { node, down: Duration::from_millis(300), power: false };
+        let rounds = (0..3).map(|round| Duration::from_millis(1_500 + 4_000 * round));
+        self.disturbances = rounds.flat_map(|at| [(at, dies(0)), (at, dies(1))]).collect();
+    }
+
+    /// PUTs are applied seconds after their callers gave up.
+    fn data_is_applied_late(&mut self) {
+        (self.shape, self.bucket) = (Shape::Single, BucketKind::Remote);
+        self.faults = Faults { late: 200, ..Faults::NONE };
+        self.disturbances.clear();
     }
 
     fn dies_often(&mut self, point: &'static str) {

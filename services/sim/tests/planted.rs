@@ -117,11 +117,24 @@ fn flush_out_of_order() {
 }
 
 #[test]
+fn rival_taken_for_own() {
+    is_found(
+        PlantedBug::RivalTakenForOwn,
+        &[InconsistentOffset, OffsetUntrue, LostWrite, Unseen, StaleEnd, EndWentBack, Duplicate],
+    );
+}
+
+#[test]
 fn fence_too_short() {
     is_found(
         PlantedBug::FenceTooShort,
         &[IndexNotTiled, LostWrite, Unseen, OffsetUntrue, StaleEnd, InconsistentOffset],
     );
+}
+
+#[test]
+fn timeout_is_success() {
+    is_found(PlantedBug::TimeoutIsSuccess, &[IndexDangling, Unreadable]);
 }
 
 /// Not a bug of ours but of whoever runs us: the power fails under a disk that lies.

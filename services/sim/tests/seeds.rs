@@ -92,7 +92,7 @@ fn no_seed_shows_a_violation() {
 }
 
 /// Parts of trace lines.
-const HAPPENINGS: [&str; 16] = [
+const HAPPENINGS: [&str; 29] = [
     "-> AnswerLost",
     "-> Late",
     "late change of",
@@ -109,4 +109,18 @@ const HAPPENINGS: [&str; 16] = [
     "stopped, and has answered all",
     "a whole life with 4 records",
     "asked for times",
+    // An object store, and the layer before it.
+    "-> Failed { applied: true }",
+    "-> Failed { applied: false }",
+    "late change of meta/0/wal",
+    "lasting: 60s",
+    "eagre_bucket_hedges_total op=put result=won",
+    "eagre_bucket_hedges_total op=put result=lost",
+    "eagre_bucket_hedges_total op=create result=won",
+    "eagre_bucket_hedges_total op=create result=lost",
+    "eagre_bucket_hedges_total op=get result=won",
+    "eagre_bucket_creates_met_total owner=own",
+    "eagre_bucket_creates_met_total owner=rival",
+    "eagre_bucket_retries_total traffic=commit",
+    "eagre_bucket_given_up_total reason=away",
 ];

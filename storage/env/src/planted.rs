@@ -35,11 +35,15 @@ pub enum PlantedBug {
     FlushOutOfOrder,
     /// A new writer of the log goes on right behind its fence, where objects of the writer before it may lie.
     FenceTooShort,
+    /// A create that meets an object takes it for its own, whoever made it.
+    RivalTakenForOwn,
+    /// A PUT of the layer before the bucket that was given up counts as done.
+    TimeoutIsSuccess,
 }
 
 impl PlantedBug {
     /// Every planted bug, in the order of the table in `docs/testing.md`.
-    pub const ALL: [PlantedBug; 16] = [
+    pub const ALL: [PlantedBug; 18] = [
         Self::AckBeforePut,
         Self::AckBeforeFlush,
         Self::DuplicateFromTentative,
@@ -56,5 +60,7 @@ impl PlantedBug {
         Self::TruncatedRead,
         Self::FlushOutOfOrder,
         Self::FenceTooShort,
+        Self::RivalTakenForOwn,
+        Self::TimeoutIsSuccess,
     ];
 }

@@ -9,14 +9,24 @@ pub mod check;
 mod folder;
 mod instrumented;
 mod marker;
+mod modelled;
 mod open;
 mod price;
 mod remote;
+mod resilient;
 mod url;
 
 pub use bucket::{Bucket, BucketKind, CreateOutcome, GetError, PutError, Ranged};
 pub use instrumented::{BYTES_TOTAL, ESTIMATED_NANODOLLARS_TOTAL, REQUEST_SECONDS, REQUESTS_TOTAL};
 pub use marker::{BUCKET_FORMAT, MARKER_KEY, Marker, MarkerError};
+pub use modelled::{ModelUrl, ModelUrlError};
 pub use open::{OpenError, Unopened};
 pub use remote::Trouble;
+pub use resilient::{
+    SlowDown,
+    telemetry::{
+        AVAILABLE, CREATES_MET_TOTAL, GIVEN_UP_TOTAL, HEDGES_TOTAL, IN_FLIGHT, IN_FLIGHT_LIMIT, RETRIES_TOTAL,
+        THROTTLED_TOTAL, TIMEOUTS_TOTAL,
+    },
+};
 pub use url::{BucketUrl, BucketUrlError, RemoteUrl, Scheme};

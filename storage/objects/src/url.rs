@@ -2,6 +2,8 @@
 
 use std::{ffi::OsString, fmt, os::unix::ffi::OsStringExt, path::PathBuf, str::FromStr};
 
+use crate::{ModelUrl, ModelUrlError};
+
 /// Where a bucket is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BucketUrl {
@@ -11,6 +13,8 @@ pub enum BucketUrl {
     Memory,
     /// `s3://`, `gs://` or `az://`: behind a network.
     Remote(RemoteUrl),
+    /// `model+memory://`: memory that takes the time of an object store, for measurements.
+    Modelled(ModelUrl),
 }
 
 /// A bucket behind a network: `<scheme>://<bucket>[/<prefix>]`. Where it is reached and by which credentials, the
@@ -96,6 +100,14 @@ pub enum BucketUrlError {
         /// What is wrong.
         what: String,
     },
+    /// `model+memory://` followed by what it does not take.
+    #[error("the bucket '{url}' cannot be modelled: {source}")]
+    Modelled {
+        /// As given.
+        url: String,
+        /// What is wrong.
+        source: ModelUrlError,
+    },
 }
 
 const ACCEPTED: &str =
@@ -130,6 +142,9 @@ impl FromStr for BucketUrl {
             "file" => Err(BucketUrlError::NotAbsolute(url.into())),
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err(BucketUrlError::MemoryWithName(url.into())),
+            ModelUrl::SCHEME => ModelUrl::parse(rest)
+                .map(Self::Modelled)
+                .map_err(|source| BucketUrlError::Modelled { url: url.into(), source }),
             _ if is_scheme(scheme) => Err(BucketUrlError::UnknownScheme { url: url.into(), scheme: scheme.into() }),
             _ => Ok(Self::Folder(url.into())),
         }
@@ -142,6 +157,7 @@ impl fmt::Display for BucketUrl {
             Self::Folder(path) => write!(f, "{}", path.display()),
             Self::Memory => f.write_str("memory://"),
             Self::Remote(remote) => remote.fmt(f),
+            Self::Modelled(model) => model.fmt(f),
         }
     }
 }
@@ -260,8 +276,21 @@ mod tests {
     }
 
     #[test]
+    fn a_modelled_store_refuses_what_it_does_not_take() {
+        let error = "model+memory://?sed=7".parse::<BucketUrl>().unwrap_err().to_string();
+        assert!(error.contains("'sed=7'") && error.contains("seed=N"), "{error}");
+    }
+
+    #[test]
     fn display_can_be_parsed_again() {
-        for given in ["memory://", "/var/lib/eagre", "./eagre-data", "s3://bucket", "az://container/a/b"] {
+        for given in [
+            "memory://",
+            "/var/lib/eagre",
+            "./eagre-data",
+            "s3://bucket",
+            "az://container/a/b",
+            "model+memory://?seed=7&hedges=off",
+        ] {
             assert_eq!(given.parse::<BucketUrl>().unwrap().to_string(), given);
         }
     }

@@ -39,6 +39,15 @@ async fn memory_conforms() {
     assert_eq!(check::violations(&env, bucket.store()).await, []);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_modelled_store_behind_the_resilient_layer_conforms() {
+    let env = Env::system();
+    let url: BucketUrl = "model+memory://?seed=3&put-per-second=1000".parse().unwrap();
+    let bucket = Bucket::open(&env, &url).await.unwrap();
+    assert_eq!(bucket.kind(), BucketKind::Remote);
+    assert_eq!(check::violations(&env, bucket.store()).await, []);
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     /// None.

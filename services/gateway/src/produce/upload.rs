@@ -85,6 +85,7 @@ impl Uploader {
             let text = match error {
                 PutTrouble::Lasting(text) => return Err(UploadFailure(text)),
                 PutTrouble::Passing(text) if began.elapsed() + pause > self.settings.upload_retry_max => {
+                    tracing::warn!(object = %id, error = text, "an object could not be uploaded; its requests are refused");
                     return Err(UploadFailure(text));
                 }
                 PutTrouble::Passing(text) => text,

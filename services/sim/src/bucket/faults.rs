@@ -23,6 +23,8 @@ pub struct Faults {
     pub short_read: u64,
     /// A request takes up to seconds.
     pub slow: u64,
+    /// Answered 500; of PUTs one half is applied all the same.
+    pub failed: u64,
 }
 
 impl Faults {
@@ -36,6 +38,7 @@ impl Faults {
         broken_read: 0,
         short_read: 0,
         slow: 0,
+        failed: 0,
     };
 
     /// Arms each kind of fault with probability one half and an intensity of its own, so that seeds differ in kind
@@ -51,7 +54,13 @@ impl Faults {
             broken_read: rate(80),
             short_read: rate(60),
             slow: rate(60),
+            failed: 0,
         }
+    }
+
+    /// The same with 500s in half of all cases: an object store has them, a folder has not.
+    pub(crate) fn with_failures_drawn(self, random: &dyn Randomness) -> Self {
+        Faults { failed: random.below(2) * random.below(60), ..self }
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use eagre_env::Randomness;
+use eagre_objects::SlowDown;
 use futures::{StreamExt, stream, stream::BoxStream};
 use object_store::{
     CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
@@ -35,6 +36,7 @@ enum Fate {
     Answered,
     Refused,
     Hard,
+    Failed { applied: bool },
     AnswerLost,
     Late,
     OwnConflict,
@@ -92,6 +94,8 @@ impl HostBucket {
             Fate::Refused
         } else if is_put && metadata && self.shared.chance(faults.hard) {
             Fate::Hard
+        } else if self.shared.chance(faults.failed) {
+            Fate::Failed { applied: is_put && self.shared.random.below(2) == 0 }
         } else if is_put && self.shared.chance(faults.answer_lost) {
             Fate::AnswerLost
         } else if is_put && self.shared.chance(faults.late) {
@@ -121,13 +125,17 @@ impl HostBucket {
         match fate {
             Fate::Refused => {
                 tokio::time::sleep(trip).await;
-                return Err(transient("503 slow down"));
+                return Err(slow_down());
+            }
+            Fate::Failed { applied: false } => {
+                tokio::time::sleep(trip).await;
+                return Err(transient("500 internal error"));
             }
             Fate::Hard => {
                 tokio::time::sleep(trip).await;
                 return Err(Error::NotFound { path: key.to_string(), source: "404 no such bucket".into() });
             }
-            Fate::Answered | Fate::AnswerLost | Fate::Late | Fate::OwnConflict => {}
+            Fate::Answered | Fate::Failed { applied: true } | Fate::AnswerLost | Fate::Late | Fate::OwnConflict => {}
         }
         let now = self.shared.time.now();
         let lateness =
@@ -139,7 +147,7 @@ impl HostBucket {
         if matches!(fate, Fate::AnswerLost | Fate::Late) {
             tokio::time::sleep(trip.max(TIMEOUT)).await;
             drop(waiting);
-            return Err(transient("the request timed out"));
+            return Err(timed_out());
         }
         tokio::time::sleep(trip).await;
         self.shared.advance(now + trip);
@@ -161,8 +169,10 @@ impl HostBucket {
             Some(Err(Refusal::Missing)) => return Err(missing(key)),
             None => return Err(transient("the change was not applied in time")),
         };
-        if fate == Fate::OwnConflict {
-            return Err(exists(key));
+        match fate {
+            Fate::OwnConflict => return Err(exists(key)),
+            Fate::Failed { .. } => return Err(transient("500 internal error")),
+            Fate::Answered | Fate::Refused | Fate::Hard | Fate::AnswerLost | Fate::Late => {}
         }
         Ok(PutResult { e_tag: Some(quoted(tag)), version: None, extensions: object_store::Extensions::default() })
     }
@@ -175,9 +185,13 @@ impl HostBucket {
         tokio::time::sleep(trip).await;
         if refused {
             self.note(format_args!("get {location} -> 503"));
-            return Err(transient("503 slow down"));
+            return Err(slow_down());
         }
         self.shared.advance(self.shared.time.now());
+        if self.shared.chance(faults.failed) {
+            self.note(format_args!("get {location} -> 500"));
+            return Err(transient("500 internal error"));
+        }
         let entry = self.shared.contents().objects.get(location).cloned();
         let Some(entry) = entry else {
             self.note(format_args!("get {location} -> 404"));
@@ -313,7 +327,7 @@ impl HostBucket {
         tokio::time::sleep(trip).await;
         self.note(format_args!("list {prefix} -> {}", if refused { "503" } else { "ok" }));
         if refused {
-            return Err(transient("503 slow down"));
+            return Err(slow_down());
         }
         self.shared.advance(self.shared.time.now());
         let contents = self.shared.contents();
@@ -405,6 +419,14 @@ fn fingerprint(bytes: &[u8]) -> u32 {
 
 fn transient(what: &str) -> Error {
     Error::Generic { store: "SimBucket", source: what.to_owned().into() }
+}
+
+fn slow_down() -> Error {
+    Error::Generic { store: "SimBucket", source: Box::new(SlowDown) }
+}
+
+fn timed_out() -> Error {
+    Error::Generic { store: "SimBucket", source: Box::new(std::io::Error::from(std::io::ErrorKind::TimedOut)) }
 }
 
 fn exists(key: &Path) -> Error {

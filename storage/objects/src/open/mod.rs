@@ -13,7 +13,9 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, memory::InM
 use crate::{
     Bucket, BucketKind, BucketUrl, MARKER_KEY, MarkerError, Trouble,
     instrumented::InstrumentedStore,
+    modelled::ModelledStore,
     remote::{self, Remote},
+    resilient::{ResilienceSettings, ResilientStore},
 };
 
 /// Why a bucket cannot be opened.
@@ -121,6 +123,7 @@ pub struct Unopened {
     name: String,
     folder: Option<PathBuf>,
     remote: Option<Remote>,
+    resilience: ResilienceSettings,
 }
 
 impl Unopened {
@@ -140,9 +143,13 @@ impl Unopened {
             BucketUrl::Remote(url) => {
                 let opened = remote::open(url);
                 let remote = opened.map_err(|trouble| OpenError::Remote { bucket: name.clone(), trouble })?;
-                // Whatever backs off, adapts or hedges goes around this store.
                 let unopened = Self::of(env, Arc::clone(&remote.store), BucketKind::Remote, name);
                 Ok(Self { remote: Some(remote), ..unopened })
+            }
+            BucketUrl::Modelled(model) => {
+                let unopened = Self::of(env, Arc::new(ModelledStore::new(env, model)), BucketKind::Remote, name);
+                let resilience = ResilienceSettings { has_hedges: model.has_hedges };
+                Ok(Self { resilience, ..unopened })
             }
         }
     }
@@ -150,10 +157,18 @@ impl Unopened {
     /// Any store; the name is for people.
     pub fn of(env: &Env, store: Arc<dyn ObjectStore>, kind: BucketKind, name: String) -> Self {
         let store: Arc<dyn ObjectStore> = Arc::new(InstrumentedStore::new(store, Arc::clone(&env.clock)));
-        Self { store, kind, name, folder: None, remote: None }
+        Self { store, kind, name, folder: None, remote: None, resilience: ResilienceSettings::default() }
     }
 
-    /// What is below.
+    /// With the layer that bears with a bucket behind a network.
+    fn borne_with(mut self, env: &Env) -> Self {
+        if self.kind == BucketKind::Remote {
+            self.store = Arc::new(ResilientStore::new(env, self.store, self.resilience));
+        }
+        self
+    }
+
+    /// What is below: as it is, failures and all.
     pub fn store(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.store)
     }
@@ -183,15 +198,17 @@ impl Unopened {
     /// machine's kernel sees to it.
     pub async fn open(self, env: &Env) -> Result<Bucket, OpenError> {
         let found = marker::read(&self).await?;
-        let has_conditional_overwrite = match self.kind {
-            BucketKind::Remote => proof::read_or_make(env, &self).await?,
-            BucketKind::Folder | BucketKind::Memory => false,
+        let has_conditional_overwrite = match &self.remote {
+            Some(_) => proof::read_or_make(env, &self).await?,
+            // A modelled one is memory.
+            None => self.kind == BucketKind::Remote,
         };
+        let this = self.borne_with(env);
         let marker = match found {
-            Some(marker) => marker::raise(&self, marker).await?,
-            None => marker::make(env, &self).await?,
+            Some(marker) => marker::raise(&this, marker).await?,
+            None => marker::make(env, &this).await?,
         };
-        Ok(Bucket::new(self.store, self.kind, marker, has_conditional_overwrite))
+        Ok(Bucket::new(this.store, this.kind, marker, has_conditional_overwrite))
     }
 
     /// Removes what a check leaves of itself in a folder: empty folders.
@@ -221,7 +238,7 @@ impl Bucket {
     /// Opens a store that is known to keep what Eagre relies on. The marker is made when it is empty.
     pub async fn from_store(env: &Env, store: Arc<dyn ObjectStore>, kind: BucketKind) -> Result<Self, OpenError> {
         let name = store.to_string();
-        let unopened = Unopened::of(env, store, kind, name);
+        let unopened = Unopened::of(env, store, kind, name).borne_with(env);
         let marker = match marker::read(&unopened).await? {
             Some(marker) => marker::raise(&unopened, marker).await?,
             None => marker::make(env, &unopened).await?,
