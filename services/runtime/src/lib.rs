@@ -10,4 +10,4 @@ mod node;
 
 pub use dev::{Dev, DevError, DevSettings};
 pub use http::Observed;
-pub use node::{Node, NodeParts, StartError};
+pub use node::{Node, NodeParts, NodeSettings, StartError};

@@ -24,6 +24,7 @@ use crate::{
     lease::authority::{Authority, Deposed},
     load::Loaded,
     published::Published,
+    spill::Pending,
     sweep::Sweep,
     telemetry,
 };
@@ -77,6 +78,8 @@ pub struct Committer {
     pub health: Arc<Health>,
     /// Old commit records that may go.
     pub sweep: Sweep,
+    /// Told of every inline run that is durable.
+    pub pending: Arc<Pending>,
 }
 
 impl Committer {
@@ -120,12 +123,13 @@ impl Committer {
         for work in works {
             group.add(work);
         }
-        let Sealed { mut changes, delta, mut answers } = group.seal();
+        let Sealed { mut changes, delta, inline, mut answers } = group.seal();
         self.env.fail_point("commit.judged").await;
         if self.env.has_planted(PlantedBug::AckBeforeFlush) {
             answers.drain(..).for_each(Answer::give);
         }
-        let is_early = self.env.has_planted(PlantedBug::WatermarkBeforeFlush);
+        let is_early = self.env.has_planted(PlantedBug::WatermarkBeforeFlush)
+            || (self.env.has_planted(PlantedBug::InlineServedTentative) && !inline.is_empty());
         if is_early {
             self.published.publish(&delta);
         }
@@ -141,10 +145,12 @@ impl Committer {
         if !is_early {
             self.published.publish(&delta);
         }
+        self.pending.add(inline);
         self.env.fail_point("answer.before").await;
         answers.into_iter().for_each(Answer::give);
         self.state.view.producers.shrink();
         telemetry::producers(self.state.view.producers.len());
+        telemetry::inline_held(self.state.inline.held());
         self.sweep.step(&self.store).await?;
         Ok(())
     }
@@ -228,9 +234,9 @@ impl Committer {
             return;
         }
         for answer in answers {
-            if let Answer::Commit(slot, CommitReply { object, result: Ok(mut judged) }, budget) = answer {
+            if let Answer::Commit(slot, CommitReply { object, result: Ok(mut judged), takes_inline }, budget) = answer {
                 judged.outcomes.fill(BatchOutcome::Refused(RefusalReason::OutOfOrderSequence { expected: 0 }));
-                Answer::Commit(slot, CommitReply { object, result: Ok(judged) }, budget).give();
+                Answer::Commit(slot, CommitReply { object, result: Ok(judged), takes_inline }, budget).give();
             }
         }
     }
@@ -241,7 +247,8 @@ fn answer_early(state: &Loaded, work: Work) -> Option<Work> {
     let Work::Commit { request, slot, budget } = work else { return Some(work) };
     match duplicates_only(&state.view, &request, Rules::default()) {
         Some(answer) => {
-            Answer::Commit(slot, CommitReply { object: request.object, result: Ok(answer) }, budget).give();
+            let reply = CommitReply { object: request.object, result: Ok(answer), takes_inline: true };
+            Answer::Commit(slot, reply, budget).give();
             None
         }
         None => Some(Work::Commit { request, slot, budget }),

@@ -92,7 +92,7 @@ fn no_seed_shows_a_violation() {
 }
 
 /// Parts of trace lines.
-const HAPPENINGS: [&str; 16] = [
+const HAPPENINGS: [&str; 20] = [
     "-> AnswerLost",
     "-> Late",
     "late change of",
@@ -109,4 +109,8 @@ const HAPPENINGS: [&str; 16] = [
     "stopped, and has answered all",
     "a whole life with 4 records",
     "asked for times",
+    "passes spill.swapped",
+    "passes spill.freed",
+    "passes inline.read",
+    "passes inline.full",
 ];

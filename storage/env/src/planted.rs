@@ -31,11 +31,17 @@ pub enum PlantedBug {
     StaleCachePage,
     /// A read that came back short is served as it is.
     TruncatedRead,
+    /// Inline runs are made visible before they are durable: their bytes are in memory, after all.
+    InlineServedTentative,
+    /// Inline runs are joined across what lies between them, and swapped without a look at what they are now.
+    SwapWithoutCheck,
+    /// The index refers to an object of inline runs whose PUT has not ended.
+    SwapBeforePut,
 }
 
 impl PlantedBug {
     /// Every planted bug, in the order of the table in `docs/testing.md`.
-    pub const ALL: [PlantedBug; 14] = [
+    pub const ALL: [PlantedBug; 17] = [
         Self::AckBeforePut,
         Self::AckBeforeFlush,
         Self::DuplicateFromTentative,
@@ -50,5 +56,8 @@ impl PlantedBug {
         Self::OffsetReused,
         Self::StaleCachePage,
         Self::TruncatedRead,
+        Self::InlineServedTentative,
+        Self::SwapWithoutCheck,
+        Self::SwapBeforePut,
     ];
 }

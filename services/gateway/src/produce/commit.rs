@@ -1,4 +1,4 @@
-//! The ordered commit stream: submits what is uploaded, in the order of the cuts, and gives out the answers.
+//! The ordered commit stream: submits what is uploaded or small, in the order of the cuts, and gives out the answers.
 
 mod queue;
 
@@ -192,6 +192,10 @@ impl Committer {
         let id = ObjectId { epoch: self.epoch, incarnation: self.incarnation, number: self.next_number };
         self.next_number += 1;
         self.queue.uploading(order, id);
+        let cargo = match self.uploader.put_inside(id, cargo) {
+            Ok(uploaded) => return self.queue.uploaded(order, Ok(uploaded)),
+            Err(cargo) => cargo,
+        };
         let uploader = self.uploader.clone();
         let upload = self.uploads.spawn(async move {
             let _permit = permit;
@@ -217,6 +221,10 @@ impl Committer {
     /// Whether the answer was one that is waited for.
     async fn reply(&mut self, reply: CommitReply) -> bool {
         self.env.fail_point("commit.after").await;
+        self.uploader.note_takes_inline(reply.takes_inline);
+        if !reply.takes_inline {
+            self.env.fail_point("inline.full").await;
+        }
         let Some(effects) = self.queue.reply(reply) else { return false };
         self.reopen_pause = REOPEN_PAUSE_MIN;
         for effect in effects {

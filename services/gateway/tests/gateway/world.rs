@@ -74,6 +74,8 @@ impl World {
         let sequencer = FakeSequencer::new();
         sequencer.change(mood);
         let mut settings = GatewaySettings::for_bucket(BucketKind::Folder);
+        // Most tests are about uploads.
+        settings.inline_bytes_max = 0;
         adjust(&mut settings);
         let gateway = Arc::new(Gateway::start(env.clone(), bucket, reader, sequencer.clone(), settings).unwrap());
         let listener = network.listen("gateway:1").await.unwrap();

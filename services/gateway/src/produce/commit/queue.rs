@@ -156,9 +156,11 @@ impl CommitQueue {
     /// Marks that object as submitted and returns the request to send.
     pub fn submit(&mut self) -> Option<CommitRequest> {
         let place = self.candidate()?;
+        let settled_below = self.entries.iter().filter_map(|entry| entry.id).map(|id| id.number).min()?;
         let entry = &mut self.entries[place];
         let Stage::Uploaded(uploaded) = std::mem::replace(&mut entry.stage, Stage::Uploading) else { return None };
-        let request = uploaded.request.clone();
+        // What is not in the queue any more was answered, or never submitted; numbers are given in order.
+        let request = CommitRequest { settled_below, ..uploaded.request.clone() };
         entry.stage = Stage::Submitted(uploaded);
         entry.maybe_judged = true;
         self.sent.push_back(request.object);
