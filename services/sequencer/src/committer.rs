@@ -31,6 +31,9 @@ use crate::{
 
 /// So much work goes into one group at most.
 const GROUP_MAX: usize = 256;
+/// So many inline bytes go into one group at most, if it has more than one commit: the store begins to flush a write of 8 MiB
+/// by itself, before the claim was looked at once more.
+const GROUP_INLINE_BYTES_MAX: usize = 4 << 20;
 /// So many rows are looked up at a time.
 const LOOKUPS_PARALLEL: usize = 16;
 
@@ -102,6 +105,7 @@ impl Committer {
                     }
                 }
             }
+            early = group.split_off(fitting(&group));
             telemetry::group(group.len(), queue.len());
             let committed = authority.unless_deposed(self.commit(group, &mut queue, &mut early)).await;
             if let Err(end) = committed.unwrap_or_else(|deposed| Err(deposed.into())) {
@@ -240,6 +244,20 @@ impl Committer {
             }
         }
     }
+}
+
+/// How many of these go into one group; at least one.
+fn fitting(works: &[Work]) -> usize {
+    let mut bytes = 0;
+    let fits = works.iter().take_while(|work| {
+        let inline = match work {
+            Work::Commit { request, .. } => request.inline.as_ref().map_or(0, bytes::Bytes::len),
+            _ => 0,
+        };
+        bytes += inline;
+        bytes <= GROUP_INLINE_BYTES_MAX
+    });
+    fits.count().max(1)
 }
 
 /// The planted bug [`PlantedBug::DuplicateFromTentative`]: a duplicate of what is being flushed is answered at once.

@@ -229,6 +229,27 @@ impl State {
         self.move_objects(partition);
     }
 
+    /// Moves every inline run of a partition into an object of its own; returns what is to be stored.
+    pub fn spill(&mut self, partition: TopicPartition) -> Vec<(ObjectId, Bytes)> {
+        let mut stored = Vec::new();
+        for run in &mut self.logs.get_mut(&partition).unwrap().runs {
+            if run.kind == RunKind::Inline {
+                let end = run.position_bytes + u64::from(run.length_bytes);
+                let batches = self.inline.range((run.object, run.position_bytes)..(run.object, end));
+                let bytes = batches.flat_map(|(_, bytes)| bytes.iter().copied()).collect::<Bytes>();
+                (run.kind, run.position_bytes) = (RunKind::Wal, 0);
+                run.object.number += 2_000_000 + u64::from(partition.partition);
+                stored.push((run.object, bytes));
+            }
+        }
+        stored
+    }
+
+    /// Forgets inline bytes that the index still names.
+    pub fn lose_inline(&mut self) {
+        self.inline.clear();
+    }
+
     /// The next object below which epochs are refused.
     pub fn raise_floor(&mut self) {
         self.epoch += 1;
@@ -358,7 +379,7 @@ impl Sequencer for FakeSequencer {
             let end = run.position_bytes + u64::from(run.length_bytes);
             let batches = state.inline.range((run.object, run.position_bytes)..(run.object, end));
             let bytes = batches.flat_map(|(_, bytes)| bytes.iter().copied()).collect::<Bytes>();
-            (run.kind == RunKind::Inline).then_some(bytes)
+            (run.kind == RunKind::Inline && !bytes.is_empty()).then_some(bytes)
         };
         Ok(last_offsets.iter().map(bytes).collect())
     }
