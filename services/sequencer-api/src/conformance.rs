@@ -211,8 +211,7 @@ async fn stores_inline_bytes(sequencer: &dyn Sequencer) {
     };
     // One that comes too early stands between two others.
     let (asked, bytes) = gateway.inline([(first, vec![batch(2), by(9), batch(1)]), (second, vec![batch(1)])]);
-    let expected =
-        [appended(0), refused(RefusalReason::OutOfOrderSequence { expected: 0 }), appended(2), appended(0)];
+    let expected = [appended(0), refused(RefusalReason::OutOfOrderSequence { expected: 0 }), appended(2), appended(0)];
     for _ in 0..2 {
         assert_eq!(outcomes(gateway.send(asked.clone()).await), expected, "again: from its record");
     }

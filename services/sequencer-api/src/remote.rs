@@ -16,8 +16,8 @@ use tonic::{Request, Streaming, transport::Channel};
 use tracing::debug;
 
 use crate::{
-    CommitReply, CommitStream, CreateTopicError, INLINE_READ_RUNS_MAX, Joined, PartitionBounds, Peers, PingAnswer, Sequencer, SequencerError,
-    TailUpdate, TailUpdates, TopicError,
+    CommitReply, CommitStream, CreateTopicError, INLINE_READ_RUNS_MAX, Joined, PartitionBounds, Peers, PingAnswer,
+    Sequencer, SequencerError, TailUpdate, TailUpdates, TopicError,
     server::INCARNATION,
     wire::{self, Failure, Malformed},
 };

@@ -6,9 +6,7 @@ use bytes::Bytes;
 use eagre_env::{Env, PlantedBug};
 use eagre_metadata::{
     Changes,
-    rows::{
-        InlineBytes, Meta, MetaName, MetaValue, Object, Outcome, Outcomes, Producer, ProducerKey, RunRow, Tail,
-    },
+    rows::{InlineBytes, Meta, MetaName, MetaValue, Object, Outcome, Outcomes, Producer, ProducerKey, RunRow, Tail},
 };
 use eagre_model::{ObjectId, Placement, ProducerId, Run, TopicPartition, TopicRecord};
 use eagre_sequencer_api::{

@@ -30,9 +30,9 @@ mod telemetry;
 mod term;
 mod topics;
 
+pub use inline::InlineLimits;
 pub use lease::claim::{Claim, ClaimFormatError};
 pub use node::SequencerNode;
-pub use inline::InlineLimits;
 pub use settings::SequencerSettings;
 pub use spill::SpillSettings;
 pub use supervisor::StartError;

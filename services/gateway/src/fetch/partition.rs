@@ -260,7 +260,9 @@ impl PartitionReader {
             ReadError::Missing { .. } => {
                 match run.kind {
                     // As planned.
-                    RunKind::Inline => tracing::debug!(partition = %self.partition, "an inline run is in an object now"),
+                    RunKind::Inline => {
+                        tracing::debug!(partition = %self.partition, "an inline run is in an object now")
+                    }
                     RunKind::Wal => {
                         tracing::warn!(partition = %self.partition, object = %run.object, "an object is missing, asking the index again");
                     }

@@ -23,6 +23,10 @@ use queue::{CommitQueue, Effect};
 const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(20);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_millis(1_000);
 
+/// When a commit is not answered for so long, what comes next is uploaded: if the bucket is what is wrong, an upload says so,
+/// and the sequencer does not have to hold it.
+const INLINE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// An object that was cut, with the right to upload it.
 pub(super) struct CutObject {
     pub object: OpenObject,
@@ -184,7 +188,12 @@ impl Committer {
             *cuts_open = false;
             return;
         };
-        let (order, parts) = self.queue.push(object, Instant::now());
+        let now = Instant::now();
+        if self.queue.oldest_age(now) >= INLINE_PATIENCE {
+            // Until the next answer says otherwise.
+            self.uploader.note_takes_inline(false);
+        }
+        let (order, parts) = self.queue.push(object, now);
         self.upload(order, Cargo::Batches(parts), Some(permit));
     }
 

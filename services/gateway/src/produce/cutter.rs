@@ -103,7 +103,8 @@ impl Cutter {
         if takes_inline && bytes < self.inline_bytes_max {
             // Up to that of the smallest objects that are uploaded, so that there is no step between the two.
             let share = bytes as f64 / self.inline_bytes_max as f64;
-            return self.inline_interval_min + self.interval_min.saturating_sub(self.inline_interval_min).mul_f64(share);
+            return self.inline_interval_min
+                + self.interval_min.saturating_sub(self.inline_interval_min).mul_f64(share);
         }
         let share = bytes.min(WORTH_BYTES) as f64 / WORTH_BYTES as f64;
         self.interval_min + self.interval_max.saturating_sub(self.interval_min).mul_f64(share)

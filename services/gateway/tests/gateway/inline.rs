@@ -69,6 +69,31 @@ async fn large_objects_and_those_that_are_not_welcome_are_uploaded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_commits_are_not_answered_what_comes_is_uploaded() {
+    let world = World::inline().await;
+    world.topic("t", 1).await;
+    world.append("t", 0, &["a"]).await;
+    world.sequencer.change(|mood| mood.silent = true);
+    let produce = |value: &'static str| {
+        let mut client = world.produce();
+        tokio::spawn(async move { client.produce(records("t", 0, &[value])).await.map(|_| ()) })
+    };
+    let first = produce("b");
+    until("it is judged", || world.sequencer.state().seen.len() == 2).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    world.store.uploads(Uploads::Full);
+    let refused = produce("c").await.unwrap().unwrap_err();
+    assert!(refused.message().contains("free some space"), "{refused}");
+    world.store.uploads(Uploads::Succeed);
+    world.sequencer.change(|mood| mood.silent = false);
+    first.await.unwrap().unwrap();
+    let uploads = world.uploads_seen();
+    world.append("t", 0, &["d"]).await;
+    assert_eq!(world.uploads_seen(), uploads, "inside again");
+    assert_eq!(world.read_all("t", 0).await, expected(&["a", "b", "d"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_inline_commit_that_is_asked_for_again_lands_once() {
     let world = World::inline().await;
     world.topic("t", 1).await;

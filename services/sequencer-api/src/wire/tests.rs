@@ -1,8 +1,7 @@
 use bytes::Bytes;
 use eagre_model::{
     Placement, ProducerEpoch, ProducerId, Run, RunKind, ShardId, TopicNumber, TopicPartition, TopicRecord,
-    batch::crc32c,
-    keys::elastic_placement,
+    batch::crc32c, keys::elastic_placement,
 };
 
 use super::*;

@@ -37,12 +37,7 @@ pub(super) struct Packed {
 
 impl Pack {
     pub fn new(joins_blindly: bool) -> Self {
-        Self {
-            builder: WalObjectBuilder::new(),
-            partitions: BTreeMap::new(),
-            freed: Vec::new(),
-            joins_blindly,
-        }
+        Self { builder: WalObjectBuilder::new(), partitions: BTreeMap::new(), freed: Vec::new(), joins_blindly }
     }
 
     /// Adds a run behind those of its partition, whose offsets are lower. Fails when the bytes are not what the index

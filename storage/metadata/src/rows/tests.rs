@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 
 use eagre_env::{Randomness, SeededRandomness};
-use eagre_model::{ObjectId, Placement, ProducerEpoch, ProducerId, ResidueClass, Run, RunKind, TopicRecord, UploadEpoch};
+use eagre_model::{
+    ObjectId, Placement, ProducerEpoch, ProducerId, ResidueClass, Run, RunKind, TopicRecord, UploadEpoch,
+};
 
 use super::*;
 

@@ -102,6 +102,12 @@ impl CommitQueue {
         self.entries.is_empty()
     }
 
+    /// For how long the oldest object has been waiting for its answer.
+    pub fn oldest_age(&self, now: Instant) -> Duration {
+        let oldest = self.entries.front().map(|entry| now + self.answer_after_max - entry.answer_by);
+        oldest.unwrap_or_default()
+    }
+
     /// Takes an object that was cut; returns its place and what is to be uploaded.
     pub fn push(&mut self, object: OpenObject, now: Instant) -> (u64, Parts) {
         let order = self.next_order;

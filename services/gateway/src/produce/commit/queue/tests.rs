@@ -107,7 +107,8 @@ impl Play {
     fn below_floor(&mut self, object: ObjectId) -> (u64, ObjectId, WalObject) {
         self.epoch = 1;
         let result = Err(CommitFailure::EpochBelowFloor { upload_epoch: UploadEpoch(1) });
-        let mut effects = self.queue.reply(CommitReply { object, result, takes_inline: true }).expect("it was waited for");
+        let mut effects =
+            self.queue.reply(CommitReply { object, result, takes_inline: true }).expect("it was waited for");
         let Some(Effect::UploadAgain { order, object, upload_epoch: UploadEpoch(1) }) = effects.pop() else {
             panic!("to be uploaded again")
         };
@@ -240,6 +241,7 @@ async fn a_topic_that_is_gone_is_forgotten_before_its_client_hears_of_it() {
     let object = play.ready();
     play.submit_all();
     let outcomes = vec![BatchOutcome::Refused(RefusalReason::UnknownPartition)];
-    let effects = play.queue.reply(CommitReply { object, result: Ok(CommitAnswer { outcomes }), takes_inline: true }).unwrap();
+    let effects =
+        play.queue.reply(CommitReply { object, result: Ok(CommitAnswer { outcomes }), takes_inline: true }).unwrap();
     assert!(matches!(effects[..], [Effect::Forget(TopicNumber(7)), Effect::Answer(_)]));
 }
