@@ -165,6 +165,7 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
+    use bytes::Bytes;
     use eagre_model::{Placement, ProducerId, Run, TopicConfig, TopicPartition};
     use eagre_sequencer_api::{CommitStream, CreateTopicError, Joined, PartitionBounds, SequencerError, TailUpdates};
     use tokio::sync::{Semaphore, watch};
@@ -223,6 +224,9 @@ mod tests {
             unreachable!()
         }
         async fn read_index(&self, _: TopicPartition, _: i64, _: usize) -> Result<Vec<Run>, SequencerError> {
+            unreachable!()
+        }
+        async fn read_inline(&self, _: TopicPartition, _: &[i64]) -> Result<Vec<Option<Bytes>>, SequencerError> {
             unreachable!()
         }
         async fn find_by_time(&self, _: TopicPartition, _: i64) -> Result<Option<Run>, SequencerError> {

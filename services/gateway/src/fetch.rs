@@ -3,6 +3,7 @@
 
 pub(crate) mod ahead;
 pub(crate) mod bounds;
+pub(crate) mod bytes;
 mod message;
 mod partition;
 mod position;

@@ -29,7 +29,7 @@ pub use settings::{GatewaySettings, InvalidSettings};
 
 use admission::ByteBudget;
 use directory::TopicDirectory;
-use fetch::{MessageSizes, ahead::ReadAhead, bounds::Bounds, tails::Tails};
+use fetch::{MessageSizes, ahead::ReadAhead, bounds::Bounds, bytes::RunBytes, tails::Tails};
 use limits::Streams;
 use produce::{Pipeline, Uploader};
 use refusal::{Refusal, check_topic_name};
@@ -77,13 +77,7 @@ impl Gateway {
         let settings = Arc::new(settings);
         let directory = Arc::new(TopicDirectory::new(sequencer.clone(), settings.topics_cached_max));
         let tails = Arc::new(Tails::new(settings.recent_runs_max));
-        let uploader = Uploader {
-            env: env.clone(),
-            bucket,
-            reader: reader.clone(),
-            settings: settings.clone(),
-            trouble: Arc::default(),
-        };
+        let uploader = Uploader::new(env.clone(), bucket, reader.clone(), settings.clone());
         let draining = CancellationToken::new();
         let pipeline = Pipeline::start(uploader, sequencer.clone(), directory.clone(), draining.clone());
         let follow = tails.clone().follow(env.clone(), sequencer.clone(), directory.clone());
@@ -91,7 +85,7 @@ impl Gateway {
             budget: ByteBudget::new(settings.produce_bytes_max),
             streams: Streams::new(settings.streams_max),
             bounds: Arc::new(Bounds::new(sequencer.clone(), tails.clone())),
-            ahead: ReadAhead::new(reader, settings.read_ahead_bytes_max),
+            ahead: ReadAhead::new(RunBytes::new(reader, sequencer.clone()), settings.read_ahead_bytes_max),
             read_trouble: Seldom::new(),
             large_messages: Arc::new(Semaphore::new(settings.large_messages_bytes_max)),
             draining,

@@ -21,6 +21,7 @@ const IN_FLIGHT_BYTES: &str = "eagre_gateway_in_flight_bytes";
 const QUEUE_WAIT: &str = "eagre_gateway_queue_wait_seconds";
 const OBJECT_BYTES: &str = "eagre_gateway_object_bytes";
 const CUTS: &str = "eagre_gateway_cuts_total";
+const INLINE: &str = "eagre_gateway_inline_objects_total";
 const PUT_SECONDS: &str = "eagre_gateway_put_seconds";
 const UNANSWERED: &str = "eagre_gateway_unanswered_objects";
 const STREAMS: &str = "eagre_gateway_streams";
@@ -43,6 +44,7 @@ pub(crate) fn describe() {
     describe_histogram!(QUEUE_WAIT, Unit::Seconds, "From the first batch of an object to its cut");
     describe_histogram!(OBJECT_BYTES, Unit::Bytes, "Bytes of batches in an object");
     describe_counter!(CUTS, "Objects cut, by reason");
+    describe_counter!(INLINE, "Objects that went inside of their commits, without an upload");
     describe_histogram!(PUT_SECONDS, Unit::Seconds, "Uploads of objects, attempts that failed included");
     describe_gauge!(UNANSWERED, "Objects cut and not answered by the sequencer");
     describe_gauge!(STREAMS, "Open produce and fetch streams");
@@ -83,6 +85,10 @@ pub(crate) fn cut(reason: &'static str, bytes: usize, waited: Duration) {
     counter!(CUTS, "reason" => reason).increment(1);
     histogram!(OBJECT_BYTES).record(bytes as f64);
     histogram!(QUEUE_WAIT).record(waited.as_secs_f64());
+}
+
+pub(crate) fn went_inline() {
+    counter!(INLINE).increment(1);
 }
 
 pub(crate) fn put_seconds(took: Duration) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use eagre_model::batch::Limits;
 use eagre_objects::BucketKind;
+use eagre_sequencer_api::INLINE_BYTES_MAX;
 
 /// The bounds and paces of a gateway. Every value is checked by [`GatewaySettings::validate`].
 #[derive(Debug, Clone)]
@@ -27,6 +28,11 @@ pub struct GatewaySettings {
     pub cut_interval_min: Duration,
     /// So far apart they are when objects are large, 3 MiB and more.
     pub cut_interval_max: Duration,
+    /// An object with so many bytes of batches or fewer goes inside of its commit instead of into the bucket; 0: none.
+    pub inline_bytes_max: usize,
+    /// Two cuts by age are at least so far apart while objects that go inside are tiny; it grows with them up to the interval
+    /// of small uploads.
+    pub inline_interval_min: Duration,
     /// Uploads in flight.
     pub uploads_max: usize,
     /// An upload that fails is tried again for so long before its requests are refused.
@@ -58,12 +64,13 @@ pub struct GatewaySettings {
 impl GatewaySettings {
     /// What fits a bucket of this kind.
     pub fn for_bucket(kind: BucketKind) -> Self {
-        let (cut_interval_min, cut_interval_max) = match kind {
+        let ms = Duration::from_millis;
+        let (cut_interval_min, cut_interval_max, inline_interval_min) = match kind {
             // Files and inodes are a cost, and so are their syncs.
-            BucketKind::Folder => (Duration::from_millis(8), Duration::from_millis(32)),
-            BucketKind::Memory => (Duration::from_millis(2), Duration::from_millis(8)),
+            BucketKind::Folder => (ms(8), ms(32), ms(2)),
+            BucketKind::Memory => (ms(2), ms(8), ms(2)),
             // A PUT is billed, and at some tens of MiB/s objects are full before.
-            BucketKind::Remote => (Duration::from_millis(100), Duration::from_millis(100)),
+            BucketKind::Remote => (ms(100), ms(100), ms(50)),
         };
         Self {
             batch_limits: Limits {
@@ -79,6 +86,8 @@ impl GatewaySettings {
             object_partitions_max: 10_000,
             cut_interval_min,
             cut_interval_max,
+            inline_bytes_max: 64 << 10,
+            inline_interval_min,
             uploads_max: 6,
             upload_retry_max: Duration::from_secs(10),
             upload_attempt_max: Duration::from_secs(30),
@@ -112,6 +121,11 @@ impl GatewaySettings {
             (self.object_bytes_max > 0, "an object needs a byte"),
             (self.object_partitions_max > 0, "an object needs a partition"),
             (self.cut_interval_min <= self.cut_interval_max, "the shortest cut interval is longer than the longest"),
+            (self.inline_bytes_max <= INLINE_BYTES_MAX, "objects inside of commits may have a MiB at most"),
+            (
+                self.inline_interval_min <= self.cut_interval_min,
+                "the cut interval of objects inside of commits is longer than that of others",
+            ),
             (self.uploads_max > 0, "no upload may run"),
             (self.read_ahead_per_stream_bytes_max > 0, "a fetch stream needs a byte"),
             (

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     http::{self, Observed},
-    node::{Node, NodeParts, NodeState, StartError},
+    node::{Node, NodeParts, NodeSettings, NodeState, StartError},
     profile,
     telemetry::{self, Build, ProcessMetrics},
 };
@@ -114,6 +114,7 @@ impl Dev {
         let caches = PageCaches::open(&CacheSettings::default()).await;
         let caches = caches.map_err(|error| DevError::Resources(error.to_string()))?;
         let background = Background::start().map_err(|error| DevError::Resources(error.to_string()))?;
+        let settings = NodeSettings::for_bucket(bucket.kind());
         let parts = NodeParts {
             env,
             bucket,
@@ -122,6 +123,7 @@ impl Dev {
             advertised: format!("http://{grpc}"),
             background: Some(background.handle()),
             stop_limit: STOP_LIMIT,
+            settings,
         };
         let node = Node::start(parts).await?;
         observer.state.get_or_init(|| node.state());

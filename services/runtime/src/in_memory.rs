@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use eagre_cache::{CacheSettings, PageCaches};
 use eagre_env::Env;
-use eagre_objects::{Bucket, BucketUrl};
+use eagre_objects::{Bucket, BucketKind, BucketUrl};
 
 use crate::{
     dev::DevError,
-    node::{Node, NodeParts},
+    node::{Node, NodeParts, NodeSettings},
 };
 
 /// A stop waits for requests, for connections and for the store, each for at most so long.
@@ -38,6 +38,7 @@ impl InMemory {
             background: None,
             stop_limit: STOP_LIMIT,
             env,
+            settings: NodeSettings::for_bucket(BucketKind::Memory),
         };
         Ok(Self { endpoint, node: Node::start(parts).await? })
     }

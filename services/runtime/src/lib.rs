@@ -16,5 +16,5 @@ pub use cut::cut_over;
 pub use dev::{Dev, DevError, DevSettings};
 pub use http::Observed;
 pub use in_memory::InMemory;
-pub use node::{Node, NodeParts, StartError};
+pub use node::{Node, NodeParts, NodeSettings, StartError};
 pub use telemetry::Build;

@@ -8,7 +8,7 @@ use eagre_gateway::{Gateway, GatewaySettings};
 use eagre_log::{ReaderSettings, RunReader};
 use eagre_metadata::StoreSettings;
 use eagre_objects::{Bucket, BucketKind};
-use eagre_sequencer::{SequencerNode, SequencerSettings};
+use eagre_sequencer::{SequencerNode, SequencerSettings, SpillSettings};
 use eagre_sequencer_api::{remote::GrpcPeers, server::SequencerServer};
 use eagre_transport::ServerSettings;
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
@@ -22,6 +22,22 @@ use tonic_reflection::server::{
 use crate::health;
 
 pub use eagre_sequencer::StartError;
+
+/// How a node's parts behave.
+#[derive(Debug, Clone)]
+pub struct NodeSettings {
+    /// Of the gateway.
+    pub gateway: GatewaySettings,
+    /// When what the sequencer was given inside of commits becomes an object.
+    pub spill: SpillSettings,
+}
+
+impl NodeSettings {
+    /// What fits a bucket of this kind.
+    pub fn for_bucket(kind: BucketKind) -> Self {
+        Self { gateway: GatewaySettings::for_bucket(kind), spill: SpillSettings::default() }
+    }
+}
 
 /// What a node is made of.
 pub struct NodeParts {
@@ -39,6 +55,8 @@ pub struct NodeParts {
     pub background: Option<Handle>,
     /// A stop waits for requests, for connections and for the store, each for at most so long.
     pub stop_limit: Duration,
+    /// How they behave.
+    pub settings: NodeSettings,
 }
 
 /// A running node.
@@ -57,15 +75,15 @@ impl Node {
     ///
     /// Another living process holds the bucket, or the bucket cannot be read; nothing runs then.
     pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
-        let NodeParts { env, bucket, caches, grpc, advertised, background, stop_limit } = parts;
-        let kind = bucket.kind();
+        let NodeParts { env, bucket, caches, grpc, advertised, background, stop_limit, settings } = parts;
         let peers = Arc::new(GrpcPeers::new(env.network.clone()));
-        let settings =
-            SequencerSettings { stop_limit, ..SequencerSettings::new(advertised, store(&bucket, background)) };
+        let NodeSettings { gateway, spill } = settings;
+        let usual = SequencerSettings::new(advertised, store(&bucket, background));
+        let settings = SequencerSettings { stop_limit, spill, ..usual };
         let shard = settings.shard;
         let sequencer = SequencerNode::new(env.clone(), bucket.clone(), peers, settings);
         let reader = RunReader::new(&env, bucket.clone(), caches, &ReaderSettings::default());
-        let gateway = Gateway::start(env, bucket, reader, sequencer.clone(), GatewaySettings::for_bucket(kind))
+        let gateway = Gateway::start(env, bucket, reader, sequencer.clone(), gateway)
             .map_err(|error| StartError::Unreadable(error.to_string()))?;
         let internal = SequencerServer::new(sequencer.clone(), sequencer.clone(), shard);
         let (gateway, stop_serving) = (Arc::new(gateway), CancellationToken::new());

@@ -1,6 +1,9 @@
 //! Whether a commit request makes sense.
 
-use crate::CommitRequest;
+use bytes::Bytes;
+use eagre_model::batch::crc32c;
+
+use crate::{CommitRequest, INLINE_BYTES_MAX};
 
 /// What is wrong with a request: a bug of whoever made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +23,12 @@ pub enum RequestFault {
     /// A producer id, epoch or sequence is below 0.
     #[error("a producer's number is negative")]
     NegativeNumber,
+    /// The inline bytes are too many, or not those of the runs one behind the other.
+    #[error("the inline bytes are not those of its runs")]
+    InlineLength,
+    /// The inline bytes of a batch have another CRC-32C than is said of them.
+    #[error("the inline bytes of a batch are damaged")]
+    InlineCorrupt,
 }
 
 impl CommitRequest {
@@ -54,6 +63,28 @@ impl CommitRequest {
                 return Err(RequestFault::OutsideOfObject);
             }
         }
-        Ok(())
+        self.inline.as_ref().map_or(Ok(()), |inline| self.check_inline(inline))
+    }
+
+    /// Inline bytes are the batches without a gap, each with its CRC: what is stored of them is what a reader will check.
+    fn check_inline(&self, inline: &Bytes) -> Result<(), RequestFault> {
+        if inline.len() > INLINE_BYTES_MAX || inline.len() as u64 != self.object_length_bytes {
+            return Err(RequestFault::InlineLength);
+        }
+        let mut rest = &inline[..];
+        for run in &self.runs {
+            if run.position_bytes != (inline.len() - rest.len()) as u64 {
+                return Err(RequestFault::InlineLength);
+            }
+            for batch in &run.batches {
+                let length = usize::try_from(batch.length_bytes).map_err(|_| RequestFault::InlineLength)?;
+                let (bytes, behind) = rest.split_at_checked(length).ok_or(RequestFault::InlineLength)?;
+                if crc32c(bytes) != batch.crc32c {
+                    return Err(RequestFault::InlineCorrupt);
+                }
+                rest = behind;
+            }
+        }
+        if rest.is_empty() { Ok(()) } else { Err(RequestFault::InlineLength) }
     }
 }

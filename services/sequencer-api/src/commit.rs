@@ -1,19 +1,30 @@
 //! The commit of a WAL object: judged batch by batch.
 
+use bytes::Bytes;
 use eagre_model::{ObjectId, ProducerEpoch, ProducerId, TopicPartition, UploadEpoch};
 use tokio::sync::mpsc;
 
-/// Asks to judge the batches of one uploaded object and to give offsets to those that are accepted.
+/// The most bytes that may travel inside a commit.
+pub const INLINE_BYTES_MAX: usize = 1 << 20;
+
+/// Asks to judge the batches of one object and to give offsets to those that are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitRequest {
-    /// The object; its PUT is done. Never reused, so that a repetition is known by it.
+    /// The object. Its PUT is done, or there is none and its bytes are here. Never reused, so that a repetition is known
+    /// by it.
     pub object: ObjectId,
-    /// Length of the whole object.
+    /// Length of the whole object; of inline bytes.
     pub object_length_bytes: u64,
     /// One a partition, in the order of their bytes.
     pub runs: Vec<CommitRun>,
     /// The trace of the commit, as W3C's header has it. Never part of what is judged or remembered.
     pub traceparent: Option<String>,
+    /// The batches of all runs and nothing else, at most [`INLINE_BYTES_MAX`]: the sequencer stores them, and there is no
+    /// object. `None`: they are in the object.
+    pub inline: Option<Bytes>,
+    /// The gateway will never again ask for the commit of its objects with a lower number: each of them was answered, or
+    /// never asked for.
+    pub settled_below: u64,
 }
 
 /// Consecutive batches of one partition in the object.
@@ -119,6 +130,8 @@ pub struct CommitReply {
     pub object: ObjectId,
     /// Its outcome.
     pub result: Result<CommitAnswer, CommitFailure>,
+    /// A hint: whether bytes may come inside of commits for now. What comes inline all the same is judged like any other.
+    pub takes_inline: bool,
 }
 
 /// The ordered commit stream of one gateway incarnation. Replies come in the order of the requests. When either side is

@@ -1,7 +1,9 @@
 //! What every [`Sequencer`] does, as a test. It panics at the first difference.
 
+use bytes::Bytes;
 use eagre_model::{
-    ObjectId, Placement, ProducerEpoch, TopicConfig, TopicNumber, TopicPartition, TopicRecord, UploadEpoch,
+    ObjectId, Placement, ProducerEpoch, ProducerId, RunKind, TopicConfig, TopicNumber, TopicPartition, TopicRecord,
+    UploadEpoch, batch::crc32c,
 };
 
 use crate::{
@@ -19,6 +21,7 @@ pub async fn check(sequencer: &dyn Sequencer) {
     answers_a_repetition_from_its_record(sequencer).await;
     answers_many_commits_in_order(sequencer).await;
     finds_runs(sequencer).await;
+    stores_inline_bytes(sequencer).await;
     pushes_what_changes(sequencer).await;
     forgets_deleted_topics(sequencer).await;
     ends_streams_that_make_no_sense(sequencer).await;
@@ -200,6 +203,59 @@ async fn finds_runs(sequencer: &dyn Sequencer) {
     assert_eq!(ok(sequencer.find_by_time(of(&topic, 9), 0).await), None);
 }
 
+async fn stores_inline_bytes(sequencer: &dyn Sequencer) {
+    let topic = ok(sequencer.create_topic("inline", Some(2)).await);
+    let (first, second) = (of(&topic, 0), of(&topic, 1));
+    let mut gateway = Gateway::join(sequencer).await;
+    let by = |first_sequence| CommitBatch {
+        producer: Some(ProducerSequence { id: ProducerId(1 << 40), epoch: ProducerEpoch(0), first_sequence }),
+        ..batch(1)
+    };
+    // One that comes too early stands between two others.
+    let (asked, bytes) = gateway.inline([(first, vec![batch(2), by(9), batch(1)]), (second, vec![batch(1)])]);
+    let expected = [appended(0), refused(RefusalReason::OutOfOrderSequence { expected: 0 }), appended(2), appended(0)];
+    for _ in 0..2 {
+        assert_eq!(outcomes(gateway.send(asked.clone()).await), expected, "again: from its record");
+    }
+    assert_eq!(gateway.commit([(first, vec![batch(1)])]).await, [appended(3)], "an object between inline ones");
+    let (asked, later) = gateway.inline([(first, vec![batch(1), batch(1)])]);
+    assert_eq!(outcomes(gateway.send(asked).await), [appended(4), appended(5)]);
+
+    let index = ok(sequencer.read_index(first, 0, 10).await);
+    let kinds: Vec<_> = index.iter().map(|run| (run.last_offset, run.batches, run.kind)).collect();
+    let (wal, inline) = (RunKind::Wal, RunKind::Inline);
+    assert_eq!(kinds, [(1, 1, inline), (2, 1, inline), (3, 1, wal), (5, 2, inline)]);
+    let wanted = [5, 2, 3, 1, 0, 99, -1];
+    let read = ok(sequencer.read_inline(first, &wanted).await);
+    let both = Bytes::from([&later[0][..], &later[1]].concat());
+    assert_eq!(read, [Some(both), Some(bytes[2].clone()), None, Some(bytes[0].clone()), None, None, None]);
+    for (run, place) in [(0, 3), (1, 1), (3, 0)] {
+        assert_eq!(read[place].as_ref().map(|bytes| crc32c(bytes)), Some(index[run].crc32c), "as the index says");
+    }
+    assert_eq!(ok(sequencer.read_inline(second, &[0]).await), [Some(bytes[3].clone())]);
+    assert_eq!(ok(sequencer.read_inline(second, &[]).await), Vec::<Option<Bytes>>::new());
+    assert_eq!(ok(sequencer.read_inline(of(&topic, 2), &[0]).await), [None]);
+
+    // An answer is bounded, whatever is asked for.
+    let large = CommitBatch { length_bytes: 1 << 20, ..batch(1) };
+    for offset in 1..3 {
+        let (asked, _) = gateway.inline([(second, vec![large.clone()])]);
+        assert_eq!(outcomes(gateway.send(asked).await), [appended(offset)]);
+    }
+    let read = ok(sequencer.read_inline(second, &[1, 2]).await);
+    assert_eq!(read.iter().map(|bytes| bytes.as_ref().map(Bytes::len)).collect::<Vec<_>>(), [Some(1 << 20)]);
+
+    // Damaged on the way: nobody can say of it that it was committed.
+    let (mut damaged, _) = gateway.inline([(first, vec![batch(1)])]);
+    damaged.inline = Some(vec![0; 100].into());
+    ok(gateway.stream.requests.send(damaged).await);
+    assert_eq!(gateway.stream.replies.recv().await, None);
+    assert_eq!(bounds(sequencer, &topic, 0).await.map(|bounds| bounds.high_watermark), Some(6));
+
+    ok(sequencer.delete_topic("inline").await);
+    assert_eq!(ok(sequencer.read_inline(first, &[1]).await), [None], "gone with its topic");
+}
+
 async fn pushes_what_changes(sequencer: &dyn Sequencer) {
     let topic = ok(sequencer.create_topic("pushed", Some(2)).await);
     let mut gateway = Gateway::join(sequencer).await;
@@ -265,13 +321,14 @@ struct Gateway {
     joined: Joined,
     stream: CommitStream,
     next_number: u64,
+    fill: u8,
 }
 
 impl Gateway {
     async fn join(sequencer: &dyn Sequencer) -> Self {
         let joined = ok(sequencer.join().await);
         let stream = ok(sequencer.open_commits(joined.incarnation).await);
-        Self { joined, stream, next_number: 0 }
+        Self { joined, stream, next_number: 0, fill: 1 }
     }
 
     async fn reopen(&mut self, sequencer: &dyn Sequencer) {
@@ -290,7 +347,26 @@ impl Gateway {
             CommitRun { partition, position_bytes, batches }
         };
         let runs = runs.into_iter().map(|(partition, batches)| at(partition, batches)).collect();
-        CommitRequest { object, object_length_bytes, runs, traceparent: None }
+        CommitRequest { object, object_length_bytes, runs, inline: None, settled_below: 0, traceparent: None }
+    }
+
+    /// The same, with its bytes inside: every batch is filled with its own number.
+    fn inline(
+        &mut self,
+        runs: impl IntoIterator<Item = (TopicPartition, Vec<CommitBatch>)>,
+    ) -> (CommitRequest, Vec<Bytes>) {
+        let mut request = self.request(runs);
+        let (mut batches, mut whole) = (Vec::new(), Vec::new());
+        for batch in request.runs.iter_mut().flat_map(|run| &mut run.batches) {
+            let fill = self.fill;
+            self.fill = self.fill.wrapping_add(1);
+            let bytes = vec![fill; batch.length_bytes as usize];
+            batch.crc32c = crc32c(&bytes);
+            whole.extend_from_slice(&bytes);
+            batches.push(bytes.into());
+        }
+        request.inline = Some(whole.into());
+        (request, batches)
     }
 
     async fn send(&mut self, request: CommitRequest) -> CommitReply {

@@ -17,7 +17,7 @@ mod wire;
 pub use check::RequestFault;
 pub use commit::{
     BatchOutcome, CommitAnswer, CommitBatch, CommitFailure, CommitReply, CommitRequest, CommitRun, CommitStream,
-    ProducerSequence, RefusalReason,
+    INLINE_BYTES_MAX, ProducerSequence, RefusalReason,
 };
 pub use error::{CreateTopicError, SequencerError, TopicError};
 pub use index::{Joined, PartitionBounds, Tail, TailUpdate, TailUpdates};
@@ -25,7 +25,13 @@ pub use ping::{Peers, PingAnswer, Pinged};
 pub use wire::parsers;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use eagre_model::{ProducerId, Run, TopicConfig, TopicPartition, TopicRecord};
+
+/// An answer with the bytes of inline runs holds no more than this, but for its first run.
+pub const INLINE_READ_BYTES_MAX: usize = 1 << 20;
+/// So many inline runs may be asked for at a time.
+pub const INLINE_READ_RUNS_MAX: usize = 1_000;
 
 /// What a gateway asks of a metadata shard. In process and over gRPC.
 ///
@@ -55,6 +61,15 @@ pub trait Sequencer: Send + Sync {
         offset: i64,
         max_rows: usize,
     ) -> Result<Vec<Run>, SequencerError>;
+
+    /// The bytes of inline runs, each named by its last offset; in the order of the question. `None`: there is no such
+    /// inline run (any more); ask the index again. The answer ends early, but not without an element, at
+    /// [`INLINE_READ_BYTES_MAX`].
+    async fn read_inline(
+        &self,
+        partition: TopicPartition,
+        last_offsets: &[i64],
+    ) -> Result<Vec<Option<Bytes>>, SequencerError>;
 
     /// The first run whose records reach `timestamp_ms` or later, if there is one.
     async fn find_by_time(&self, partition: TopicPartition, timestamp_ms: i64) -> Result<Option<Run>, SequencerError>;

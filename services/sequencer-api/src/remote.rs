@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use eagre_env::Network;
 use eagre_model::{ProducerId, Run, ShardId, TopicConfig, TopicPartition, TopicRecord, UploadEpoch};
 use eagre_proto::internal::v1::{self as proto, sequencer_service_client::SequencerServiceClient};
@@ -15,8 +16,8 @@ use tonic::{Request, Streaming, transport::Channel};
 use tracing::debug;
 
 use crate::{
-    CommitReply, CommitStream, CreateTopicError, Joined, PartitionBounds, Peers, PingAnswer, Sequencer, SequencerError,
-    TailUpdate, TailUpdates, TopicError,
+    CommitReply, CommitStream, CreateTopicError, INLINE_READ_RUNS_MAX, Joined, PartitionBounds, Peers, PingAnswer,
+    Sequencer, SequencerError, TailUpdate, TailUpdates, TopicError,
     server::INCARNATION,
     wire::{self, Failure, Malformed},
 };
@@ -72,6 +73,18 @@ impl RemoteSequencer {
         };
         let runs = self.client().read_index(request).await?.into_inner().runs;
         Ok(runs.into_iter().map(wire::run).collect::<Result<_, _>>()?)
+    }
+
+    async fn try_read_inline(
+        &self,
+        partition: TopicPartition,
+        last_offsets: &[i64],
+    ) -> Result<Vec<Option<Bytes>>, Failure> {
+        let asked = &last_offsets[..last_offsets.len().min(INLINE_READ_RUNS_MAX)];
+        let partition = Some(wire::partition_message(partition));
+        let request = proto::ReadInlineRequest { shard: self.shard.0, partition, last_offsets: asked.to_vec() };
+        let answer = self.client().read_inline(request).await?.into_inner();
+        Ok(wire::inline_response(answer, asked.len())?)
     }
 
     async fn try_find_by_time(&self, partition: TopicPartition, timestamp_ms: i64) -> Result<Option<Run>, Failure> {
@@ -137,6 +150,14 @@ impl Sequencer for RemoteSequencer {
         max_rows: usize,
     ) -> Result<Vec<Run>, SequencerError> {
         self.try_read_index(partition, offset, max_rows).await.map_err(wire::read_failure)
+    }
+
+    async fn read_inline(
+        &self,
+        partition: TopicPartition,
+        last_offsets: &[i64],
+    ) -> Result<Vec<Option<Bytes>>, SequencerError> {
+        self.try_read_inline(partition, last_offsets).await.map_err(wire::read_failure)
     }
 
     async fn find_by_time(&self, partition: TopicPartition, timestamp_ms: i64) -> Result<Option<Run>, SequencerError> {

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, error};
 
 use crate::{
-    CommitRequest, CommitStream, Pinged, Sequencer, SequencerError,
+    CommitRequest, CommitStream, INLINE_READ_RUNS_MAX, Pinged, Sequencer, SequencerError,
     wire::{self, Malformed},
 };
 
@@ -136,6 +136,19 @@ impl SequencerService for SequencerServer {
         let runs = self.sequencer.read_index(wire::partition(partition)?, offset, max_rows).await;
         let runs = runs.map_err(wire::sequencer_status)?.iter().map(wire::run_message).collect();
         Ok(Response::new(proto::ReadIndexResponse { runs }))
+    }
+
+    async fn read_inline(
+        &self,
+        request: Request<proto::ReadInlineRequest>,
+    ) -> Result<Response<proto::ReadInlineResponse>, Status> {
+        let proto::ReadInlineRequest { shard, partition, last_offsets } = request.into_inner();
+        self.check_shard(shard)?;
+        if last_offsets.len() > INLINE_READ_RUNS_MAX {
+            return Err(Malformed("the number of inline runs").into());
+        }
+        let runs = self.sequencer.read_inline(wire::partition(partition)?, &last_offsets).await;
+        Ok(Response::new(wire::inline_response_message(runs.map_err(wire::sequencer_status)?)))
     }
 
     async fn find_by_time(

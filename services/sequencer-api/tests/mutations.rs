@@ -38,16 +38,27 @@ fn commit_requests_stand_mutations() {
         object_length_bytes: 208,
         runs: vec![run.clone(), run],
         traceparent: String::new(),
+        inline: None,
+        settled_below: 5,
     };
-    mutations("commit request").grown_from(request.encode_to_vec()).run(parsers::commit_request);
+    let inline = proto::CommitRequest { inline: Some(vec![7; 208].into()), ..request.clone() };
+    mutations("commit request")
+        .grown_from(request.encode_to_vec())
+        .grown_from(inline.encode_to_vec())
+        .run(parsers::commit_request);
 }
 
 #[test]
 fn commit_responses_stand_mutations() {
     let outcomes = (1..=6).map(|kind| proto::BatchOutcome { kind, value: 5 }).collect();
-    let answer = proto::CommitResponse { object: Some(OBJECT), outcomes, failure: None };
+    let answer = proto::CommitResponse { object: Some(OBJECT), outcomes, failure: None, takes_inline: true };
     let failure = proto::CommitFailure { kind: 1, upload_epoch: 8, message: "too old".into() };
-    let failed = proto::CommitResponse { object: Some(OBJECT), outcomes: Vec::new(), failure: Some(failure) };
+    let failed = proto::CommitResponse {
+        object: Some(OBJECT),
+        outcomes: Vec::new(),
+        failure: Some(failure),
+        takes_inline: false,
+    };
     mutations("commit response")
         .grown_from(answer.encode_to_vec())
         .grown_from(failed.encode_to_vec())
@@ -65,11 +76,19 @@ fn tail_updates_stand_mutations() {
         batches: 3,
         crc32c: 4,
         prefix_max_timestamp_ms: 1_790_000_000_000,
+        kind: 3,
     };
     let tail =
         proto::Tail { partition: Some(PARTITION), log_start_offset: 0, high_watermark: 20, runs: vec![run, run] };
     let update = proto::SubscribeResponse { number: 2, tails: vec![tail.clone(), tail], deleted_topics: vec![1, 2] };
     mutations("tail update").grown_from(update.encode_to_vec()).run(parsers::tail_update);
+}
+
+#[test]
+fn inline_runs_stand_mutations() {
+    let run = |bytes: Option<&'static [u8]>| proto::InlineRun { bytes: bytes.map(Into::into) };
+    let answer = proto::ReadInlineResponse { runs: vec![run(Some(b"batch")), run(None), run(Some(b""))] };
+    mutations("inline runs").grown_from(answer.encode_to_vec()).run(parsers::inline_response);
 }
 
 #[test]

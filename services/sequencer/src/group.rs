@@ -2,23 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use eagre_env::{Env, PlantedBug};
 use eagre_metadata::{
     Changes,
-    rows::{Meta, MetaName, MetaValue, Object, Outcome, Outcomes, Producer, ProducerKey, RunKey, RunRow, Tail},
+    rows::{InlineBytes, Meta, MetaName, MetaValue, Object, Outcome, Outcomes, Producer, ProducerKey, RunRow, Tail},
 };
-use eagre_model::{ObjectId, Placement, ProducerId, TopicConfig, TopicPartition, TopicRecord};
+use eagre_model::{ObjectId, Placement, ProducerId, Run, TopicConfig, TopicPartition, TopicRecord};
 use eagre_sequencer_api::{
     BatchOutcome, CommitAnswer, CommitFailure, CommitReply, CommitRequest, CreateTopicError, Joined, RefusalReason,
     TopicError,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc::OwnedPermit, oneshot};
+use tracing::error;
 
 use crate::{
     hash::request_hash,
+    inline::{Stretch, Swap, key},
     judge::{Rules, judge},
     load::Loaded,
     published::Delta,
+    spill::PendingRun,
     telemetry,
     topics::{self, Birth},
 };
@@ -60,6 +64,20 @@ pub enum Work {
         /// Where the answer goes.
         answer: oneshot::Sender<Joined>,
     },
+    /// To take note of inline runs that an earlier term left.
+    Adopt {
+        /// What the store holds.
+        runs: Vec<(TopicPartition, Run)>,
+        /// Those that were not known.
+        answer: oneshot::Sender<Vec<(TopicPartition, Run)>>,
+    },
+    /// To refer to an object instead of to inline bytes.
+    Swap {
+        /// What instead of what.
+        swap: Swap,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Swapped>,
+    },
     /// To give out a producer id.
     InitProducer {
         /// Where the answer goes.
@@ -77,6 +95,17 @@ impl Work {
     }
 }
 
+/// How many inline runs a swap replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swapped {
+    /// They are in the object now.
+    pub moved: usize,
+    /// They are gone with their topics.
+    pub freed: usize,
+    /// They are not what was read, and stay as they are.
+    pub left: usize,
+}
+
 /// An answer that waits for the flush.
 pub enum Answer {
     /// To a commit.
@@ -89,6 +118,10 @@ pub enum Answer {
     Joined(oneshot::Sender<Joined>, Joined),
     /// To a new producer.
     Producer(oneshot::Sender<ProducerId>, ProducerId),
+    /// To whoever turns inline runs into objects.
+    Adopted(oneshot::Sender<Vec<(TopicPartition, Run)>>, Vec<(TopicPartition, Run)>),
+    /// To the same.
+    Swapped(oneshot::Sender<Swapped>, Swapped),
 }
 
 impl Answer {
@@ -102,6 +135,8 @@ impl Answer {
             Self::Deleted(answer, result) => drop(answer.send(result)),
             Self::Joined(answer, joined) => drop(answer.send(joined)),
             Self::Producer(answer, id) => drop(answer.send(id)),
+            Self::Adopted(answer, runs) => drop(answer.send(runs)),
+            Self::Swapped(answer, swapped) => drop(answer.send(swapped)),
         }
     }
 }
@@ -124,6 +159,8 @@ pub struct Sealed {
     pub changes: Changes,
     /// What to publish once they are durable.
     pub delta: Delta,
+    /// Inline runs that are durable then.
+    pub inline: Vec<PendingRun>,
     /// What to answer then, in order.
     pub answers: Vec<Answer>,
     /// What later groups have to know while the store does not show it.
@@ -151,7 +188,9 @@ impl<'a> Group<'a> {
     pub fn add(&mut self, work: Work) {
         let answer = match work {
             Work::Commit { request, slot, budget } => {
-                let reply = CommitReply { object: request.object, result: self.commit(&request) };
+                let result = self.commit(&request);
+                let takes_inline = self.state.inline.has_room();
+                let reply = CommitReply { object: request.object, result, takes_inline };
                 telemetry::judged(&reply);
                 Answer::Commit(slot, reply, budget)
             }
@@ -167,6 +206,14 @@ impl<'a> Group<'a> {
                 let joined = self.join();
                 Answer::Joined(answer, joined)
             }
+            Work::Adopt { mut runs, answer } => {
+                runs.retain(|(partition, run)| self.state.inline.add(*partition, *run));
+                Answer::Adopted(answer, runs)
+            }
+            Work::Swap { swap, answer } => {
+                let swapped = self.swap(swap);
+                Answer::Swapped(answer, swapped)
+            }
             Work::InitProducer { answer } => {
                 let id = self.init_producer();
                 Answer::Producer(answer, id)
@@ -178,6 +225,9 @@ impl<'a> Group<'a> {
     /// The record is looked up before the epoch is checked: what was committed stays so.
     fn commit(&mut self, request: &CommitRequest) -> Result<CommitAnswer, CommitFailure> {
         let hash = request_hash(request);
+        for settled in self.state.settled.note(request.object.incarnation, request.settled_below) {
+            self.sealed.changes.delete::<Object>(&settled);
+        }
         if self.env.has_planted(PlantedBug::FloorBeforeRecord) {
             self.check_epoch(request)?;
         }
@@ -185,10 +235,17 @@ impl<'a> Group<'a> {
         if let Some(record) = record {
             return answer_of(record, hash, request).ok_or(CommitFailure::Mismatch);
         }
+        if self.state.settled.is_settled(request.object) {
+            error!(object = %request.object, "a commit came again that its gateway had the answer to");
+            return Err(CommitFailure::Mismatch);
+        }
         self.check_epoch(request)?;
         let verdict = judge(&mut self.state.view, request, Rules::of(self.env));
         for (partition, run) in verdict.rows {
-            self.sealed.changes.put::<RunRow>(&RunKey { partition, last_offset: run.last_offset }, &run);
+            self.sealed.changes.put::<RunRow>(&key(partition, &run), &run);
+            if let Some(inline) = &request.inline {
+                self.add_inline(partition, run, inline);
+            }
             self.grown.insert(partition);
             self.sealed.delta.tails.entry(partition).or_default().1.push(run);
         }
@@ -198,7 +255,60 @@ impl<'a> Group<'a> {
         let record = Object { request_hash: hash, live_bytes: verdict.live_bytes, outcomes };
         self.sealed.changes.put::<Object>(&request.object, &record);
         self.sealed.written.records.insert(request.object, record);
+        if request.inline.is_some() {
+            telemetry::inline_commit();
+            self.state.settled.add(request.object);
+        }
         Ok(CommitAnswer { outcomes: verdict.outcomes })
+    }
+
+    /// The bytes of an accepted stretch; those of refused batches are stored nowhere.
+    fn add_inline(&mut self, partition: TopicPartition, run: Run, inline: &Bytes) {
+        let start = usize::try_from(run.position_bytes).unwrap_or(usize::MAX);
+        let end = start.saturating_add(usize::try_from(run.length_bytes).unwrap_or(usize::MAX));
+        // The request was checked: its runs lie within its bytes.
+        let bytes = inline.slice(start..end);
+        self.sealed.changes.put::<InlineBytes>(&key(partition, &run), &bytes);
+        self.state.inline.add(partition, run);
+        self.sealed.inline.push(PendingRun { partition, run, bytes: Some(bytes) });
+    }
+
+    /// Replaces inline runs that are still what was read. Those of a topic that was deleted meanwhile only go: nothing of
+    /// it comes back.
+    fn swap(&mut self, swap: Swap) -> Swapped {
+        let (mut swapped, mut live_bytes) = (Swapped::default(), 0);
+        let is_checked = !self.env.has_planted(PlantedBug::SwapWithoutCheck);
+        for stretch in swap.stretches {
+            let Stretch { partition, old, new } = &stretch;
+            let lives = self.state.view.tails.contains_key(partition);
+            let holds = self.state.inline.holds(*partition, old) && stretch.is_true(swap.object);
+            if is_checked && (!holds || (lives && new.is_none())) {
+                error!(%partition, runs = old.len(), "inline runs are not what was read of them: they stay as they are");
+                swapped.left += old.len();
+                continue;
+            }
+            for run in old {
+                let key = key(*partition, run);
+                self.sealed.changes.delete::<RunRow>(&key);
+                self.sealed.changes.delete::<InlineBytes>(&key);
+                self.state.inline.remove(&key);
+            }
+            match new.filter(|_| lives) {
+                // Under the key of the last one of them, so after its deletion.
+                Some(run) => {
+                    self.sealed.changes.put::<RunRow>(&key(*partition, &run), &run);
+                    live_bytes += u64::from(run.length_bytes);
+                    swapped.moved += old.len();
+                }
+                None => swapped.freed += old.len(),
+            }
+        }
+        if live_bytes > 0 {
+            // Nobody asks for its commit.
+            let record = Object { request_hash: 0, live_bytes, outcomes: Outcomes::new([]) };
+            self.sealed.changes.put::<Object>(&swap.object, &record);
+        }
+        swapped
     }
 
     /// An epoch above the present one was never given out: the gateway's next upload gets the right one.

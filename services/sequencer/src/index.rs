@@ -1,10 +1,12 @@
-//! Reading the index: pages of runs, and search by time.
+//! Reading the index: pages of runs, bytes of inline ones, and search by time.
 
+use bytes::Bytes;
 use eagre_metadata::{
     MetadataStore, ReadError,
-    rows::{RunKey, RunRow},
+    rows::{InlineBytes, RunKey, RunRow},
 };
 use eagre_model::{Run, TopicPartition};
+use eagre_sequencer_api::{INLINE_READ_BYTES_MAX, INLINE_READ_RUNS_MAX};
 
 use crate::judge::TailState;
 
@@ -25,6 +27,30 @@ pub async fn page(
     let range = RunKey { partition, last_offset: offset.max(0) }..RunKey { partition, last_offset: tail.next_offset };
     let rows = store.scan::<RunRow>(range, max_rows.min(PAGE_ROWS_MAX)).await?;
     Ok(rows.into_iter().map(|(_, run)| run).collect())
+}
+
+/// The bytes of inline runs by their last offsets, until the answer is full. Nothing at or above the tail, which is durable.
+pub async fn inline(
+    store: &MetadataStore,
+    partition: TopicPartition,
+    tail: Option<&TailState>,
+    last_offsets: &[i64],
+) -> Result<Vec<Option<Bytes>>, ReadError> {
+    let (mut found, mut size_bytes) = (Vec::new(), 0);
+    let end = tail.map_or(0, |tail| tail.next_offset);
+    for last_offset in last_offsets.iter().copied().take(INLINE_READ_RUNS_MAX) {
+        let key = RunKey { partition, last_offset };
+        let bytes = match (0..end).contains(&last_offset) {
+            true => store.get::<InlineBytes>(&key).await?,
+            false => None,
+        };
+        size_bytes += bytes.as_ref().map_or(0, Bytes::len);
+        if size_bytes > INLINE_READ_BYTES_MAX && !found.is_empty() {
+            break;
+        }
+        found.push(bytes);
+    }
+    Ok(found)
 }
 
 /// The first run whose prefix maximum reaches a time: binary search over offsets, one seek a step.

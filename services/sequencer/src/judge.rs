@@ -5,7 +5,7 @@
 use eagre_env::{Env, HashMap, PlantedBug};
 use eagre_metadata::rows::{Producer, ProducerKey, SequenceRange, Tail, WINDOW_BATCHES};
 use eagre_model::{
-    ProducerEpoch, Run, TopicPartition, UploadEpoch,
+    ProducerEpoch, Run, RunKind, TopicPartition, UploadEpoch,
     batch::{advance_sequence, crc32c_combine},
 };
 use eagre_sequencer_api::{
@@ -284,6 +284,7 @@ fn first_of(request: &CommitRequest, position_bytes: u64, batch: &CommitBatch, t
     Run {
         base_offset: tail.next_offset - i64::from(batch.record_count),
         last_offset: tail.next_offset - 1,
+        kind: if request.inline.is_some() { RunKind::Inline } else { RunKind::Wal },
         object: request.object,
         position_bytes,
         length_bytes: batch.length_bytes,

@@ -2,7 +2,8 @@
 //!
 //! [`SequencerNode`] claims the shard (`lease`), opens its store for a *term* (`term`, `load`), and commits: one task
 //! (`committer`) takes all work that waits, judges it batch by batch (`judge`) on the tentative view, writes and flushes
-//! it as one group (`group`), and only then publishes (`published`) and answers. When a flush fails the term ends and the
+//! it as one group (`group`), and only then publishes (`published`) and answers. Inline bytes become objects
+//! behind its back (`spill`). When a flush fails the term ends and the
 //! next one begins with what the bucket holds. `docs/decisions/0002-commit-and-lease.md` says why.
 
 mod committer;
@@ -10,6 +11,7 @@ mod group;
 mod hash;
 mod health;
 mod index;
+mod inline;
 mod judge;
 mod lease;
 mod load;
@@ -19,6 +21,8 @@ mod pause;
 mod producers;
 mod published;
 mod settings;
+mod settled;
+mod spill;
 mod streams;
 mod supervisor;
 mod sweep;
@@ -26,7 +30,9 @@ mod telemetry;
 mod term;
 mod topics;
 
+pub use inline::InlineLimits;
 pub use lease::claim::{Claim, ClaimFormatError};
 pub use node::SequencerNode;
 pub use settings::SequencerSettings;
+pub use spill::SpillSettings;
 pub use supervisor::StartError;

@@ -10,9 +10,11 @@ use eagre_metadata::{
 use eagre_model::{ObjectId, TopicPartition, UploadEpoch};
 
 use crate::{
+    inline::{InlineLimits, InlineRuns},
     judge::{TailState, View},
     numbers::Block,
     producers::Producers,
+    settled::Settled,
     topics::{Topics, partitions},
 };
 
@@ -37,6 +39,10 @@ pub struct Loaded {
     pub producer_ids: Block,
     /// E and F.
     pub epochs: Epochs,
+    /// Those of this term; what an earlier one left is adopted later.
+    pub inline: InlineRuns,
+    /// What gateways will not ask for again.
+    pub settled: Settled,
 }
 
 /// The upload epochs of a term.
@@ -81,6 +87,7 @@ pub async fn load(
     store: &MetadataStore,
     cluster_id: &str,
     producers_max: usize,
+    inline: InlineLimits,
 ) -> Result<(Loaded, Changes), LoadError> {
     let mut changes = Changes::new();
     let meta: BTreeMap<MetaName, MetaValue> = scan_all::<Meta>(store).await?.into_iter().collect();
@@ -97,6 +104,8 @@ pub async fn load(
         incarnations: Block::starting_at(next_incarnation, INCARNATIONS_PER_BLOCK),
         producer_ids: Block::starting_at(next_producer_id, PRODUCER_IDS_PER_BLOCK),
         epochs,
+        inline: InlineRuns::new(inline),
+        settled: Settled::default(),
     };
     Ok((loaded, changes))
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use eagre_env::Env;
 use eagre_metadata::ReadError;
 use eagre_model::{ProducerId, Run, TopicConfig, TopicPartition, TopicRecord, names::validate_topic_name};
@@ -175,6 +176,19 @@ impl Sequencer for SequencerNode {
         };
         prove(&term).await?;
         Ok(runs)
+    }
+
+    async fn read_inline(
+        &self,
+        partition: TopicPartition,
+        last_offsets: &[i64],
+    ) -> Result<Vec<Option<Bytes>>, SequencerError> {
+        let term = self.term()?;
+        let tail = term.published.tail(partition);
+        let found = index::inline(&term.store, partition, tail.as_ref(), last_offsets).await.map_err(unreadable)?;
+        prove(&term).await?;
+        self.supervisor.env.fail_point("inline.read").await;
+        Ok(found)
     }
 
     async fn find_by_time(&self, partition: TopicPartition, timestamp_ms: i64) -> Result<Option<Run>, SequencerError> {

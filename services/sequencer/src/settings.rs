@@ -5,6 +5,8 @@ use std::time::Duration;
 use eagre_metadata::StoreSettings;
 use eagre_model::ShardId;
 
+use crate::spill::SpillSettings;
+
 /// Settings of a [`SequencerNode`](crate::SequencerNode).
 #[derive(Debug, Clone)]
 pub struct SequencerSettings {
@@ -18,6 +20,8 @@ pub struct SequencerSettings {
     pub producers_max: usize,
     /// How long a stop waits for the last commits, and then for the store to close.
     pub stop_limit: Duration,
+    /// When inline runs become objects.
+    pub spill: SpillSettings,
     /// Of the metadata store.
     pub store: StoreSettings,
 }
@@ -31,6 +35,7 @@ impl SequencerSettings {
             authority: Duration::from_secs(1),
             producers_max: 65_536,
             stop_limit: Duration::from_secs(5),
+            spill: SpillSettings::default(),
             store,
         }
     }

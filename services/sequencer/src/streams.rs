@@ -87,6 +87,7 @@ fn memory_bytes(request: &CommitRequest) -> u32 {
         .runs
         .iter()
         .map(|run| std::mem::size_of::<CommitRun>() + run.batches.len() * std::mem::size_of::<CommitBatch>());
-    let bytes = std::mem::size_of::<Work>() + runs.sum::<usize>();
+    let inline = request.inline.as_ref().map_or(0, bytes::Bytes::len);
+    let bytes = std::mem::size_of::<Work>() + runs.sum::<usize>() + inline;
     u32::try_from(bytes.min(QUEUED_BYTES_MAX)).unwrap_or(u32::MAX)
 }

@@ -13,6 +13,11 @@ const FLUSH: &str = "eagre_sequencer_flush_seconds";
 const PRODUCERS: &str = "eagre_sequencer_producers";
 const CLAIMS: &str = "eagre_sequencer_claims_total";
 const CLAIM: &str = "eagre_sequencer_claim";
+const INLINE_COMMITS: &str = "eagre_sequencer_inline_commits_total";
+const INLINE_HELD_BYTES: &str = "eagre_sequencer_inline_held_bytes";
+const INLINE_HELD_RUNS: &str = "eagre_sequencer_inline_held_runs";
+const SPILLS: &str = "eagre_sequencer_spills_total";
+const SPILLED_BYTES: &str = "eagre_sequencer_spilled_bytes_total";
 const HOLDS: &str = "eagre_sequencer_holds";
 
 /// Says what each of them means. What is counted begins at 0, so that the first one of a kind is seen as a rise.
@@ -25,6 +30,11 @@ pub fn describe() {
     describe_gauge!(PRODUCERS, "Producers, each in a partition, held in memory");
     describe_counter!(CLAIMS, "Claims made by this process");
     describe_gauge!(CLAIM, "Number of the last claim made by this process");
+    describe_counter!(INLINE_COMMITS, "Commits that came with their bytes");
+    describe_gauge!(INLINE_HELD_BYTES, Unit::Bytes, "Bytes of inline runs that are in no object yet");
+    describe_gauge!(INLINE_HELD_RUNS, "Inline runs that are in no object yet");
+    describe_counter!(SPILLS, "Objects made of inline runs, and attempts to store one that failed, by result");
+    describe_counter!(SPILLED_BYTES, Unit::Bytes, "Bytes of objects made of inline runs");
     describe_gauge!(HOLDS, "1 while this process serves the shard");
     for result in ["judged", "epoch_below_floor", "mismatch"] {
         counter!(COMMITS, "result" => result).increment(0);
@@ -86,6 +96,41 @@ pub fn producers(held: usize) {
 pub fn claimed(number: u64) {
     counter!(CLAIMS).increment(1);
     gauge!(CLAIM).set(count(usize::try_from(number).unwrap_or(usize::MAX)));
+}
+
+/// A commit came with its bytes.
+pub fn inline_commit() {
+    counter!(INLINE_COMMITS).increment(1);
+}
+
+/// So many bytes in so many runs are inline.
+pub fn inline_held((bytes, runs): (u64, usize)) {
+    gauge!(INLINE_HELD_BYTES).set(count(usize::try_from(bytes).unwrap_or(usize::MAX)));
+    gauge!(INLINE_HELD_RUNS).set(count(runs));
+}
+
+/// What became of an attempt to turn inline runs into an object.
+#[derive(Debug, Clone, Copy)]
+pub enum Spilled {
+    /// The index refers to the object.
+    Swapped {
+        /// Of the object.
+        length_bytes: u64,
+    },
+    /// The bucket did not take the object; it is tried again.
+    Failed,
+}
+
+/// An attempt to turn inline runs into an object has ended.
+pub fn spilled(spilled: Spilled) {
+    let result = match spilled {
+        Spilled::Swapped { length_bytes } => {
+            counter!(SPILLED_BYTES).increment(length_bytes);
+            "swapped"
+        }
+        Spilled::Failed => "failed",
+    };
+    counter!(SPILLS, "result" => result).increment(1);
 }
 
 /// A term has begun (1) or ended (0).

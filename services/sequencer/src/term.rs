@@ -10,7 +10,7 @@ use tokio::{
     sync::{Mutex, mpsc},
     task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     load::{self, LoadError, Loaded},
     published::Published,
     settings::SequencerSettings,
+    spill::{Pending, Spiller},
     streams::Streams,
     sweep::Sweep,
     telemetry,
@@ -101,6 +102,15 @@ impl Term {
         let published = Arc::new(Published::new(state.view.tails.clone(), state.topics.live.clone()));
         let (queue, works) = mpsc::channel(QUEUE_MAX);
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let pending = Arc::new(Pending::new(settings.spill));
+        let spiller = Spiller {
+            env: env.clone(),
+            bucket: bucket.clone(),
+            store: store.clone(),
+            published: published.clone(),
+            queue: queue.clone(),
+            pending: pending.clone(),
+        };
         let committer = Committer {
             env: env.clone(),
             cluster_id: bucket.cluster_id().to_owned(),
@@ -110,9 +120,10 @@ impl Term {
             sweep: Sweep::new(state.epochs),
             state,
             health: health.clone(),
+            pending,
         };
         let streams = Streams::new(queue.clone(), ended.clone());
-        let task = tokio::spawn(run(committer, works, stop.clone(), ended));
+        let task = tokio::spawn(run(committer, spiller, works, stop.clone(), ended));
         telemetry::holds(true);
         let (authority, committer) = (authority.clone(), Mutex::new(Some(task)));
         Ok(Self { published, store, authority, queue, streams, stop, committer })
@@ -163,7 +174,7 @@ async fn open(
     // A process that was asleep since its claim must not fence off its successor.
     authority.await_it().await?;
     let store = MetadataStore::open(env, bucket.store(), settings.shard, settings.store.clone()).await?;
-    let (state, changes) = load::load(&store, bucket.cluster_id(), settings.producers_max).await?;
+    let (state, changes) = load::load(&store, bucket.cluster_id(), settings.producers_max, settings.spill.held).await?;
     if !changes.is_empty() {
         authority.await_it().await?;
         store.write(changes).await.map_err(LoadError::from)?;
@@ -175,6 +186,7 @@ async fn open(
 /// The committer, and what must happen when it ends, however it ends.
 async fn run(
     committer: Committer,
+    spiller: Spiller,
     works: mpsc::Receiver<Work>,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -182,6 +194,8 @@ async fn run(
     let published = committer.published.clone();
     let watch = watch(committer.published.clone(), committer.authority.clone());
     let _streams_end = ended.drop_guard();
+    // A task of its own: laying out an object takes milliseconds.
+    let _spilling = AbortOnDropHandle::new(tokio::spawn(spiller.run()));
     let end = tokio::select! {
         biased;
         end = committer.run(works, stop) => end,

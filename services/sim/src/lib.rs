@@ -22,6 +22,6 @@ pub use bucket::{BucketKind, Faults, Latency, SimBucket};
 pub use network::{Links, TurmoilNetwork};
 pub use points::{AtPoint, Points};
 pub use run::{Tally, Verdict, run};
-pub use scenario::{Disturbance, Host, POINTS, Scenario, Shape};
+pub use scenario::{Disturbance, Host, Inline, POINTS, Scenario, Shape};
 pub use time::{EPOCH_MS, SimClock, VirtualTime};
 pub use trace::{Fingerprint, Trace};

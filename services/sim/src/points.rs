@@ -11,6 +11,9 @@ use eagre_env::FailPoints;
 
 use crate::trace::Trace;
 
+/// Points of which every pass is in the trace.
+const HAPPENINGS: [&str; 4] = ["spill.swapped", "spill.freed", "inline.read", "inline.full"];
+
 /// What is to happen at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtPoint {
@@ -100,6 +103,9 @@ impl HostPoints {
 #[async_trait]
 impl FailPoints for HostPoints {
     async fn pass(&self, name: &'static str) {
+        if HAPPENINGS.contains(&name) {
+            self.points.trace.note(&self.host, format_args!("passes {name}"));
+        }
         let Some(order) = self.order(name) else { return };
         self.points.trace.note(&self.host, format_args!("at {name}: {order:?}"));
         match order {

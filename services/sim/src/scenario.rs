@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use eagre_env::{PlantedBug, Randomness, SeededRandomness};
+use eagre_sequencer::{InlineLimits, SpillSettings};
 
 use crate::{
     bucket::{BucketKind, Faults},
@@ -121,6 +122,55 @@ pub enum Host {
     Client(usize),
 }
 
+/// What travels inside of commits, and when it becomes an object.
+#[derive(Debug, Clone, Copy)]
+pub struct Inline {
+    /// Objects up to this size go inside.
+    pub object_bytes_max: usize,
+    /// Of the sequencer.
+    pub spill: SpillSettings,
+}
+
+impl Inline {
+    /// Every object is uploaded.
+    pub fn none() -> Self {
+        Self { object_bytes_max: 0, spill: SpillSettings::default() }
+    }
+
+    /// Nearly every object goes inside, and some runs of them become an object.
+    pub fn small() -> Self {
+        let held = InlineLimits { bytes: 64 << 10, runs: 200 };
+        let spill = SpillSettings { bytes: 16 << 10, runs: 8, rest_bytes: 500, age: Duration::from_secs(2), held };
+        Self { object_bytes_max: 64 << 10, spill }
+    }
+
+    /// Tiny objects go inside and all others do not, so that a partition has runs of both kinds.
+    pub fn mixed() -> Self {
+        Self { object_bytes_max: 400, ..Self::small() }
+    }
+
+    /// Drawn by itself, so that all else that a seed stands for does not depend on it.
+    fn drawn(seed: u64) -> Self {
+        let random = SeededRandomness::new(seed ^ 0x1a11_ae5e);
+        let pick = |below| pick(&random, below);
+        let held = InlineLimits { bytes: 1 << [12, 14, 16][pick(3)], runs: [12, 60, 400][pick(3)] };
+        let spill = SpillSettings {
+            bytes: 1 << [10, 12, 14][pick(3)],
+            runs: [3, 12, 60][pick(3)],
+            rest_bytes: [0, 300, 3_000][pick(3)],
+            age: Duration::from_millis([300, 2_000, 60_000][pick(3)]),
+            held,
+        };
+        match pick(8) {
+            0 => Self::none(),
+            1 => Self { spill: SpillSettings::default(), ..Self::small() },
+            2 | 3 => Self { spill, ..Self::mixed() },
+            4 => Self { object_bytes_max: 1_500, spill },
+            _ => Self { spill, ..Self::small() },
+        }
+    }
+}
+
 /// Everything that a simulation does, decided before it begins.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -152,10 +202,12 @@ pub struct Scenario {
     pub patience: Duration,
     /// A known bug that is switched on.
     pub planted: Option<PlantedBug>,
+    /// What travels inside of commits.
+    pub inline: Inline,
 }
 
 /// The points at which a node may die.
-pub const POINTS: [&str; 12] = [
+pub const POINTS: [&str; 14] = [
     "claim.before",
     "claim.after",
     "put.before",
@@ -168,6 +220,8 @@ pub const POINTS: [&str; 12] = [
     "commit.after",
     "ack.before",
     "ack.after",
+    "spill.before",
+    "spill.stored",
 ];
 
 impl Scenario {
@@ -198,6 +252,7 @@ impl Scenario {
             disturbances: Vec::new(),
             patience: Duration::from_secs(90),
             planted: None,
+            inline: Inline::drawn(seed),
         };
         let count = if random.below(6) == 0 { 8 + random.below(12) } else { 2 + random.below(6) };
         for _ in 0..count {
@@ -231,6 +286,12 @@ impl Scenario {
         let mut scenario = Self::of_seed(seed);
         scenario.planted = Some(bug);
         scenario.patience = Duration::from_secs(20);
+        scenario.inline = match bug {
+            PlantedBug::InlineServedTentative | PlantedBug::SwapBeforePut => Inline::small(),
+            PlantedBug::SwapWithoutCheck => Inline::mixed(),
+            // What they break is said of objects as of inline runs, and of some of them only of objects.
+            _ => Inline::none(),
+        };
         match bug {
             PlantedBug::FloorBeforeRecord => scenario.two_terms_pass_an_unanswered_commit(),
             PlantedBug::AuthoritySkipped => scenario.the_holder_is_cut_off(),
@@ -243,6 +304,9 @@ impl Scenario {
             PlantedBug::TruncatedRead => scenario.faults.short_read = 150,
             PlantedBug::RivalTakenForOwn => scenario.both_claim_at_once(),
             PlantedBug::TimeoutIsSuccess => scenario.data_is_applied_late(),
+            PlantedBug::InlineServedTentative => scenario.dies_often("flush.before"),
+            PlantedBug::SwapBeforePut => scenario.dies_often("spill.before"),
+            PlantedBug::SwapWithoutCheck => {}
             PlantedBug::WholeRunDuplicateCheck | PlantedBug::OldEpochAccepted | PlantedBug::StaleCachePage => {}
             PlantedBug::FlushOutOfOrder | PlantedBug::FenceTooShort => scenario.dies_with_flushes_under_way(),
         }
@@ -396,8 +460,13 @@ impl Scenario {
                 let crashes = random.below(3) > 0;
                 let power = random.below(2) == 0;
                 let what = if crashes { AtPoint::Crash { power } } else { AtPoint::Delay(up_to(6_000)) };
-                // A claim is rare.
-                let passes = if point.starts_with("claim") { 0 } else { random.below(20) };
+                // A claim is rare, and an object of inline runs.
+                let passes = random.below(20);
+                let passes = match point.split('.').next() {
+                    Some("claim") => 0,
+                    Some("spill") => passes / 6,
+                    _ => passes,
+                };
                 Disturbance::AtPoint { node, point, passes, what }
             }
             6 => Disturbance::Cut { one, other, lasting: up_to(2_500) },

@@ -17,6 +17,7 @@ use crate::{
     bucket::SimBucket,
     network::{Links, TurmoilNetwork},
     points::Points,
+    scenario::Inline,
     time::{SimClock, VirtualTime, nanos},
     trace::Trace,
 };
@@ -47,6 +48,7 @@ pub(crate) struct World {
     pub links: Links,
     pub points: Points,
     pub planted: Option<PlantedBug>,
+    pub inline: Inline,
     history: Mutex<History>,
     complaints: Mutex<Vec<String>>,
     ends: Mutex<BTreeMap<Partition, i64>>,
@@ -61,6 +63,7 @@ impl World {
         time: Arc<VirtualTime>,
         trace: Trace,
         planted: Option<PlantedBug>,
+        inline: Inline,
     ) -> Self {
         Self {
             seed,
@@ -70,6 +73,7 @@ impl World {
             points: Points::new(trace.clone()),
             trace,
             planted,
+            inline,
             history: Mutex::default(),
             complaints: Mutex::default(),
             ends: Mutex::default(),

@@ -165,3 +165,21 @@ fn every_known_bug_has_a_test_above() {
         assert!(source.contains(&format!("PlantedBug::{bug:?},")), "{bug:?}");
     }
 }
+
+#[test]
+fn inline_served_tentative() {
+    is_found(
+        PlantedBug::InlineServedTentative,
+        &[IndexNotTiled, EndWentBack, WatermarkWentBack, Vanished, NotLinearizable],
+    );
+}
+
+#[test]
+fn swap_without_check() {
+    is_found(PlantedBug::SwapWithoutCheck, &[IndexNotTiled, Unreadable, OffsetUntrue, LostWrite]);
+}
+
+#[test]
+fn swap_before_put() {
+    is_found(PlantedBug::SwapBeforePut, &[IndexDangling, Unreadable]);
+}

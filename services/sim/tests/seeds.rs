@@ -92,7 +92,7 @@ fn no_seed_shows_a_violation() {
 }
 
 /// Parts of trace lines.
-const HAPPENINGS: [&str; 29] = [
+const HAPPENINGS: [&str; 33] = [
     "-> AnswerLost",
     "-> Late",
     "late change of",
@@ -123,4 +123,8 @@ const HAPPENINGS: [&str; 29] = [
     "eagre_bucket_creates_met_total owner=rival",
     "eagre_bucket_retries_total traffic=commit",
     "eagre_bucket_given_up_total reason=away",
+    "passes spill.swapped",
+    "passes spill.freed",
+    "passes inline.read",
+    "passes inline.full",
 ];

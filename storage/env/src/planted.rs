@@ -39,11 +39,17 @@ pub enum PlantedBug {
     RivalTakenForOwn,
     /// A PUT of the layer before the bucket that was given up counts as done.
     TimeoutIsSuccess,
+    /// Inline runs are made visible before they are durable: their bytes are in memory, after all.
+    InlineServedTentative,
+    /// Inline runs are joined across what lies between them, and swapped without a look at what they are now.
+    SwapWithoutCheck,
+    /// The index refers to an object of inline runs whose PUT has not ended.
+    SwapBeforePut,
 }
 
 impl PlantedBug {
     /// Every planted bug, in the order of the table in `docs/testing.md`.
-    pub const ALL: [PlantedBug; 18] = [
+    pub const ALL: [PlantedBug; 21] = [
         Self::AckBeforePut,
         Self::AckBeforeFlush,
         Self::DuplicateFromTentative,
@@ -62,5 +68,8 @@ impl PlantedBug {
         Self::FenceTooShort,
         Self::RivalTakenForOwn,
         Self::TimeoutIsSuccess,
+        Self::InlineServedTentative,
+        Self::SwapWithoutCheck,
+        Self::SwapBeforePut,
     ];
 }

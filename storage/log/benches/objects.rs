@@ -66,6 +66,7 @@ fn building(c: &mut Criterion) {
 
 fn rows(object: &WalObject) -> Vec<Run> {
     let row = |run: &eagre_log::WalRun| Run {
+        kind: eagre_model::RunKind::Wal,
         base_offset: 0,
         last_offset: 0,
         object: object.id,

@@ -16,7 +16,7 @@ use fetch::{FetchError, Fetcher, Found};
 pub const PAGE_BYTES: u64 = 1024 * 1024;
 
 /// Counter: pages that reads took by `source` (`written`, `memory`, `disk`, `bucket`, `joined`: from a GET that another
-/// read had begun).
+/// read had begun; `sequencer`: inline runs).
 pub const PAGES_TOTAL: &str = "eagre_reader_pages_total";
 
 /// How much a reader does at a time.
@@ -51,13 +51,13 @@ pub enum ReadError {
         /// What is wrong.
         detail: String,
     },
-    /// The bucket gave no usable answer. Ask again, after a pause.
-    #[error("object {object} cannot be read now: {source}")]
+    /// Whoever has it gave no usable answer. Ask again, after a pause.
+    #[error("object {object} cannot be read now: {why}")]
     Unavailable {
         /// Which one.
         object: ObjectId,
-        /// What the bucket said.
-        source: Arc<GetError>,
+        /// What the bucket said, or the sequencer.
+        why: String,
     },
 }
 
@@ -119,6 +119,49 @@ impl RunReader {
         self.read_again(run).await
     }
 
+    /// The bytes of an inline run if they are in memory, checked as by [`Self::read`].
+    pub fn kept_inline(&self, run: &Run) -> Option<Bytes> {
+        if let Some(bytes) = self.read_written(run) {
+            return Some(bytes);
+        }
+        let key = self.inline_key(run);
+        let bytes = self.checked(run, self.caches.pages.get(&key)?);
+        match bytes {
+            Ok(bytes) => {
+                metrics::counter!(PAGES_TOTAL, "source" => "memory").increment(1);
+                Some(bytes)
+            }
+            Err(flaw) => {
+                tracing::warn!(commit = %run.object, position = run.position_bytes, %flaw, "bad bytes in memory dropped");
+                self.caches.pages.remove(&key);
+                None
+            }
+        }
+    }
+
+    /// Checks what came as the bytes of an inline run, and keeps them. `bytes` is a buffer of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Corrupt`].
+    pub fn keep_inline(&self, run: &Run, bytes: Bytes) -> Result<Bytes, ReadError> {
+        let corrupt = |flaw: Flaw| ReadError::Corrupt {
+            object: run.object,
+            position_bytes: run.position_bytes,
+            detail: flaw.to_string(),
+        };
+        let bytes = self.checked(run, bytes).map_err(corrupt)?;
+        metrics::counter!(PAGES_TOTAL, "source" => "sequencer").increment(1);
+        self.caches.pages.insert(self.inline_key(run), bytes.clone());
+        Ok(bytes)
+    }
+
+    /// No object is stored under the id of an inline commit, so its pages are free: a run is known by where it begins.
+    fn inline_key(&self, run: &Run) -> PageKey {
+        let page = u32::try_from(run.position_bytes).unwrap_or(u32::MAX);
+        PageKey { object: self.planted.cached_as(run.object), page: Some(page) }
+    }
+
     fn read_written(&self, run: &Run) -> Option<Bytes> {
         let key = PageKey { object: self.planted.cached_as(run.object), page: None };
         let object = self.caches.written.get(&key)?;
@@ -168,7 +211,7 @@ impl RunReader {
                 let detail = format!("the object ends at {length_bytes}, the run at {}", range(run).end);
                 ReadError::Corrupt { object, position_bytes: run.position_bytes, detail }
             }
-            Ok(_) | Err(_) => ReadError::Unavailable { object, source },
+            Ok(_) | Err(_) => ReadError::Unavailable { object, why: source.to_string() },
         }
     }
 

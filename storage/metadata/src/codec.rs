@@ -37,7 +37,12 @@ impl Writer {
 
     /// A value in this version.
     pub(crate) fn value(version: u8) -> Self {
-        let mut bytes = Vec::with_capacity(48);
+        Self::value_of(version, 48)
+    }
+
+    /// A value in this version that will have about so many bytes.
+    pub(crate) fn value_of(version: u8, capacity_bytes: usize) -> Self {
+        let mut bytes = Vec::with_capacity(capacity_bytes);
         bytes.put_u8(version);
         Self(bytes)
     }
@@ -126,15 +131,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The fields of a value whose only version so far is 1.
+    /// The fields of a value of version 1, the only one of most kinds.
     pub(crate) fn value(bytes: &'a [u8]) -> Result<Self, RowError> {
-        Self::versioned_value(bytes, 1).map(|(reader, _)| reader)
+        Self::value_up_to(1, bytes).map(|(_, reader)| reader)
     }
 
-    /// The fields of a value of which there are versions 1 to `newest`, and its version.
-    pub(crate) fn versioned_value(bytes: &'a [u8], newest: u8) -> Result<(Self, u8), RowError> {
+    /// The version of a value, and its fields, where versions from 1 to `newest` are known.
+    pub(crate) fn value_up_to(newest: u8, bytes: &'a [u8]) -> Result<(u8, Self), RowError> {
         match bytes {
-            [version, rest @ ..] if (1..=newest).contains(version) => Ok((Self(rest), *version)),
+            [version, rest @ ..] if (1..=newest).contains(version) => Ok((*version, Self(rest))),
             [version, ..] => Err(RowError::UnknownVersion(*version)),
             [] => Err(RowError::Truncated),
         }

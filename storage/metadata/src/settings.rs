@@ -38,7 +38,7 @@ impl StoreSettings {
     pub fn for_folder() -> Self {
         Self {
             background: None,
-            flushes_per_table: 4_000,
+            flushes_per_table: 2_000,
             wal_age_min: Duration::from_secs(15),
             wal_deletion_interval: Duration::from_secs(30),
             table_age_min: Duration::from_secs(30 * 60),

@@ -159,24 +159,47 @@ impl MetadataStore {
         range: impl RangeBounds<R::Key>,
         max_rows: usize,
     ) -> Result<Vec<(R::Key, R::Value)>, ReadError> {
-        let read_ahead = max_rows.saturating_mul(ROW_BYTES).clamp(1, self.settings.read_ahead_bytes);
+        let is_cached = max_rows <= CACHED_SCAN_ROWS;
+        self.scan_within::<R>(range, max_rows.saturating_mul(ROW_BYTES), is_cached, |rows, _| rows < max_rows).await
+    }
+
+    /// As [`scan`](Self::scan), for rows with large values: ends after the one with which there are `max_bytes` of them,
+    /// keys not counted.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub async fn scan_bytes<R: RowKind>(
+        &self,
+        range: impl RangeBounds<R::Key>,
+        max_bytes: usize,
+    ) -> Result<Vec<(R::Key, R::Value)>, ReadError> {
+        self.scan_within::<R>(range, max_bytes, false, |_, bytes| bytes < max_bytes).await
+    }
+
+    /// Scans while there is room for more, given the rows so far and the bytes of their values.
+    async fn scan_within<R: RowKind>(
+        &self,
+        range: impl RangeBounds<R::Key>,
+        read_ahead_bytes: usize,
+        is_cached: bool,
+        has_room: impl Fn(usize, usize) -> bool,
+    ) -> Result<Vec<(R::Key, R::Value)>, ReadError> {
         let options = ScanOptions::new()
             .with_durability_filter(DurabilityLevel::Remote)
-            .with_read_ahead_bytes(read_ahead)
+            .with_read_ahead_bytes(read_ahead_bytes.clamp(1, self.settings.read_ahead_bytes))
             .with_max_fetch_tasks(2)
-            .with_cache_blocks(max_rows <= CACHED_SCAN_ROWS);
-        let Some(range) = key_range::<R>(range) else { return Ok(Vec::new()) };
-        let mut rows = Vec::new();
-        if max_rows == 0 {
-            return Ok(rows);
-        }
+            .with_cache_blocks(is_cached);
+        let (mut rows, mut value_bytes) = (Vec::new(), 0);
+        let Some(range) = key_range::<R>(range).filter(|_| has_room(0, 0)) else { return Ok(rows) };
         let mut found = self.db.scan_with_options(range, &options).await?;
         while let Some(row) = found.next().await? {
             let corrupt = |error| ReadError::row(R::KIND, &row.key, &error);
             let key = R::decode_key(&row.key).map_err(corrupt)?;
             let value = R::decode_value(&key, &row.value).map_err(corrupt)?;
+            value_bytes += row.value.len();
             rows.push((key, value));
-            if rows.len() == max_rows {
+            if !has_room(rows.len(), value_bytes) {
                 break;
             }
         }

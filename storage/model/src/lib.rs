@@ -10,4 +10,4 @@ pub mod records;
 mod run;
 
 pub use ids::{ObjectId, ProducerEpoch, ProducerId, ShardId, TopicNumber, TopicPartition, UploadEpoch};
-pub use run::{Placement, ResidueClass, Run, TopicConfig, TopicRecord};
+pub use run::{Placement, ResidueClass, Run, RunKind, TopicConfig, TopicRecord};

@@ -2,6 +2,16 @@
 
 use crate::{ObjectId, TopicNumber};
 
+/// Where the bytes of a run are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunKind {
+    /// In the WAL object that the run names.
+    Wal,
+    /// In the metadata, beside the run. The object that it names is the one by which they were committed; nothing is
+    /// stored at its key.
+    Inline,
+}
+
 /// Consecutive accepted batches of one partition inside one object: the unit of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
@@ -9,7 +19,9 @@ pub struct Run {
     pub base_offset: i64,
     /// Offset of the last record.
     pub last_offset: i64,
-    /// Where the bytes are.
+    /// Whether there is an object with the bytes.
+    pub kind: RunKind,
+    /// The object that they are in, or were to be in.
     pub object: ObjectId,
     /// First byte in the object.
     pub position_bytes: u64,

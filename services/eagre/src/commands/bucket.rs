@@ -95,7 +95,7 @@ async fn reach(env: &Env, url: &BucketUrl) -> Result<Unopened, OpenError> {
 fn explain(error: OpenError) -> Failure {
     let failure = Failure::new(error.to_string());
     match &error {
-        OpenError::Remote { trouble, .. } => failure.hint(trouble.advice()),
+        OpenError::Remote { trouble, .. } => failure.help(trouble.advice()),
         _ => failure,
     }
 }

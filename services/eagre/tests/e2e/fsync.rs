@@ -23,6 +23,16 @@ fn payload(number: u64) -> String {
     format!("<<< the bytes of record {number} >>>")
 }
 
+/// Every second record is so large that it needs an object of its own; the others travel inside of their commits.
+fn has_object(number: u64) -> bool {
+    number.is_multiple_of(2)
+}
+
+fn value(number: u64) -> String {
+    let padding = if has_object(number) { "#".repeat(80 << 10) } else { String::new() };
+    payload(number) + &padding
+}
+
 /// Field 1 of an answer: tag and varint.
 fn answer_bytes(mut id: u64) -> Vec<u8> {
     let mut bytes = vec![0x08];
@@ -34,7 +44,7 @@ fn answer_bytes(mut id: u64) -> Vec<u8> {
     bytes
 }
 
-/// One record at a time: each waits for its ack, so each has a PUT and a commit of its own.
+/// One record at a time: each waits for its ack, so each has a commit of its own, and a PUT unless it is small.
 async fn produce(endpoint: String) {
     let mut topics = TopicServiceClient::connect(endpoint.clone()).await.unwrap();
     topics
@@ -46,7 +56,7 @@ async fn produce(endpoint: String) {
     let (requests, queue) = tokio::sync::mpsc::channel(1);
     let mut answers = client.produce_stream(ReceiverStream::new(queue)).await.unwrap().into_inner();
     for number in 0..RECORDS {
-        let record = Record { value: Some(payload(number).into()), ..Record::default() };
+        let record = Record { value: Some(value(number).into()), ..Record::default() };
         let request = ProduceRequest {
             topic: "t".into(),
             partition: Some(0),
@@ -74,12 +84,15 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 struct Durable {
     /// When the record was written.
     written: usize,
-    /// Its object under the name it was written to, and under its own.
+    /// Its object, unless its bytes are in the commit.
+    object: Option<Stored>,
+    commit: Stored,
+}
+
+/// A file under the name that it was written to, and under its own.
+struct Stored {
     staged: String,
-    object: String,
-    /// The same of the commit.
-    staged_commit: String,
-    commit: String,
+    name: String,
 }
 
 /// The trace with a few questions.
@@ -116,19 +129,27 @@ impl Trace {
         let (data, metadata) = (format!("{bucket}/wal/"), format!("{bucket}/meta"));
         let answered = self.answered(FIRST_ID + number);
         let bytes = payload(number);
-        let mut writes = self.written(&data).filter(|(_, call)| contains(&call.bytes(), bytes.as_bytes()));
-        let (staged, write) = writes.next().ok_or(format!("record {number} was not written below {data}"))?;
+        let holds_it = |call: &Call| contains(&call.bytes(), bytes.as_bytes());
         let too_early = |missing| format!("record {number} was acked too early: {missing}");
-        let (object, data_durable) = self.made_durable(staged, write.ended, answered).map_err(too_early)?;
-        // The commit: SlateDB's next WAL file, written after the data was durable, durable before the answer.
-        let is_commit =
-            |path: &str, call: &Call| path.contains("/wal/") && call.began > data_durable && call.ended < answered;
+        let (mut object, mut written, mut data_durable) = (None, None, 0);
+        if has_object(number) {
+            let mut writes = self.written(&data).filter(|(_, call)| holds_it(call));
+            let (staged, write) = writes.next().ok_or(format!("record {number} was not written below {data}"))?;
+            let (name, durable) = self.made_durable(staged, write.ended, answered).map_err(too_early)?;
+            object = Some(Stored { staged: staged.to_owned(), name });
+            (written, data_durable) = (Some(write.began), durable);
+        }
+        // The commit: SlateDB's next WAL file, written after the data was durable or with it inside, durable before the answer.
+        let is_commit = |path: &str, call: &Call| {
+            let is_next = path.contains("/wal/") && call.began > data_durable && call.ended < answered;
+            is_next && (has_object(number) || holds_it(call))
+        };
         let mut missing = "no commit was written".to_owned();
         for (path, call) in self.written(&metadata).filter(|(path, call)| is_commit(path, call)) {
             match self.made_durable(path, call.ended, answered) {
-                Ok((commit, _)) => {
-                    let (staged, staged_commit) = (staged.to_owned(), path.to_owned());
-                    return Ok(Durable { written: write.began, staged, object, staged_commit, commit });
+                Ok((name, _)) => {
+                    let (commit, written) = (Stored { staged: path.to_owned(), name }, written.unwrap_or(call.began));
+                    return Ok(Durable { written, object, commit });
                 }
                 Err(why) => missing = why,
             }
@@ -182,21 +203,24 @@ fn everything_is_synced_before_the_ack_leaves() {
     let mut commits = BTreeSet::new();
     for number in 0..RECORDS {
         let durable = trace.durable_before_ack(&bucket, number).unwrap_or_else(|missing| panic!("{missing}"));
-        println!("record {number}: {}, then {}, then the ack", durable.object, durable.commit);
-        commits.insert(durable.commit);
+        let object = durable.object.map_or("inside".to_owned(), |object| object.name);
+        println!("record {number}: {object}, then {}, then the ack", durable.commit.name);
+        commits.insert(durable.commit.name);
     }
     assert_eq!(commits.len() as u64, RECORDS, "one record at a time has a commit of its own");
-    the_reading_bites(trace, &bucket);
+    let trace = the_reading_bites(trace, &bucket, RECORDS - 1);
+    the_reading_bites(trace, &bucket, RECORDS - 2);
 }
 
 /// Without one of the syncs the same trace is not accepted.
-fn the_reading_bites(mut trace: Trace, bucket: &str) {
-    let number = RECORDS - 1;
+fn the_reading_bites(mut trace: Trace, bucket: &str, number: u64) -> Trace {
     let answered = trace.answered(FIRST_ID + number);
     let durable = trace.durable_before_ack(bucket, number).unwrap();
     let folder = |path: &str| Path::new(path).parent().unwrap().to_str().unwrap().to_owned();
-    let needed = [&durable.staged, &folder(&durable.object), &durable.staged_commit, &folder(&durable.commit)];
-    for path in needed {
+    let stored = durable.object.into_iter().chain([durable.commit]);
+    let needed: Vec<String> = stored.flat_map(|file| [folder(&file.name), file.staged]).collect();
+    assert_eq!(needed.len(), if has_object(number) { 4 } else { 2 });
+    for path in &needed {
         let is_sync = |call: &Call| {
             ["fsync", "fdatasync"].contains(&&*call.name)
                 && call.file() == Some(path)
@@ -207,4 +231,5 @@ fn the_reading_bites(mut trace: Trace, bucket: &str) {
         assert!(!syncs.is_empty() && trace.durable_before_ack(bucket, number).is_err(), "{path} need not be synced?");
         trace.0.extend(syncs);
     }
+    trace
 }

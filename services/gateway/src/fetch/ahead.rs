@@ -6,17 +6,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use eagre_log::{ReadError, RunReader};
-use eagre_model::Run;
+use eagre_log::ReadError;
+use eagre_model::{Run, TopicPartition};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
+
+use super::bytes::RunBytes;
 
 /// As a part of what may be held: reads under way may take as much beside it.
 const READING_SHARE: usize = 2;
 
 /// Reads runs for all fetch streams.
 pub(crate) struct ReadAhead {
-    reader: RunReader,
+    reader: RunBytes,
     /// Bytes of reads under way. A read is a task of its own and never a part of a client's stream, which is not polled
     /// while the client takes nothing: so a slow client holds none of these.
     reading: Semaphore,
@@ -61,28 +63,29 @@ enum Content {
 /// A run that is being read, or was.
 pub(crate) struct AheadRun {
     pub run: Run,
+    partition: TopicPartition,
     ahead: Arc<ReadAhead>,
     slot: Arc<Slot>,
     read: AbortOnDropHandle<()>,
 }
 
 impl ReadAhead {
-    pub fn new(reader: RunReader, bytes_max: usize) -> Arc<Self> {
+    pub fn new(reader: RunBytes, bytes_max: usize) -> Arc<Self> {
         let reading_bytes = u32::try_from(bytes_max / READING_SHARE).unwrap_or(u32::MAX).max(1);
         let reading = Semaphore::new(reading_bytes as usize);
         Arc::new(Self { reader, reading, reading_bytes, bytes_max, held: Mutex::default() })
     }
 
     /// Begins to read.
-    pub fn start(self: &Arc<Self>, run: Run) -> AheadRun {
+    pub fn start(self: &Arc<Self>, partition: TopicPartition, run: Run) -> AheadRun {
         let slot = Arc::new(Slot { state: Mutex::default(), changed: Notify::new() });
-        let read = self.spawn_fill(run, &slot);
-        AheadRun { run, ahead: self.clone(), slot, read }
+        let read = self.spawn_fill(partition, run, &slot);
+        AheadRun { run, partition, ahead: self.clone(), slot, read }
     }
 
-    fn spawn_fill(self: &Arc<Self>, run: Run, slot: &Arc<Slot>) -> AbortOnDropHandle<()> {
+    fn spawn_fill(self: &Arc<Self>, partition: TopicPartition, run: Run, slot: &Arc<Slot>) -> AbortOnDropHandle<()> {
         let (ahead, slot) = (self.clone(), slot.clone());
-        AbortOnDropHandle::new(tokio::spawn(async move { ahead.fill(&run, &slot).await }))
+        AbortOnDropHandle::new(tokio::spawn(async move { ahead.fill(partition, &run, &slot).await }))
     }
 
     /// Bytes that are held for clients.
@@ -90,14 +93,14 @@ impl ReadAhead {
         self.held().bytes
     }
 
-    async fn read(&self, run: &Run) -> Result<Bytes, ReadError> {
+    async fn read(&self, partition: TopicPartition, run: &Run) -> Result<Bytes, ReadError> {
         let charge = run.length_bytes.min(self.reading_bytes);
         let _reading = self.reading.acquire_many(charge).await.expect("the semaphore is never closed");
-        self.reader.read(run).await
+        self.reader.read(partition, run).await
     }
 
-    async fn fill(&self, run: &Run, slot: &Arc<Slot>) {
-        let content = match self.read(run).await {
+    async fn fill(&self, partition: TopicPartition, run: &Run, slot: &Arc<Slot>) {
+        let content = match self.read(partition, run).await {
             Ok(bytes) => Content::Ready(bytes),
             Err(error) => Content::Failed(error),
         };
@@ -146,7 +149,7 @@ impl AheadRun {
                 Look::Failed(error) => return Err(error),
                 Look::Dropped => {
                     self.slot.state().content = Content::Reading;
-                    self.read = self.ahead.spawn_fill(self.run, &self.slot);
+                    self.read = self.ahead.spawn_fill(self.partition, self.run, &self.slot);
                 }
                 Look::Reading => self.slot.changed.notified().await,
             }
@@ -222,15 +225,18 @@ mod tests {
 
     use eagre_cache::{CacheSettings, PageCaches};
     use eagre_env::Env;
-    use eagre_log::ReaderSettings;
-    use eagre_model::{ObjectId, UploadEpoch, batch::crc32c};
+    use eagre_log::{ReaderSettings, RunReader};
+    use eagre_model::{ObjectId, RunKind, UploadEpoch, batch::crc32c};
     use eagre_objects::{Bucket, BucketKind};
     use object_store::{
         memory::InMemory,
         throttle::{ThrottleConfig, ThrottledStore},
     };
 
-    use super::*;
+    use super::{
+        super::bytes::tests::{P, without_inline},
+        *,
+    };
 
     const RUN_BYTES: usize = 1_000;
 
@@ -248,6 +254,7 @@ mod tests {
             bucket.put(&object.key(), bytes).await.unwrap();
             let offset = i64::try_from(number).unwrap();
             runs.push(Run {
+                kind: RunKind::Wal,
                 base_offset: offset,
                 last_offset: offset,
                 object,
@@ -260,13 +267,13 @@ mod tests {
         }
         let caches = PageCaches::plain(&CacheSettings::default());
         let reader = RunReader::new(&env, bucket, caches, &ReaderSettings::default());
-        (ReadAhead::new(reader, held_max * RUN_BYTES), runs)
+        (ReadAhead::new(without_inline(reader), held_max * RUN_BYTES), runs)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_stops_taking_holds_up_no_other() {
         let (ahead, runs) = ahead(3, 1).await;
-        let mut started: Vec<AheadRun> = runs.iter().map(|run| ahead.start(*run)).collect();
+        let mut started: Vec<AheadRun> = runs.iter().map(|run| ahead.start(P, *run)).collect();
         started[0].bytes().await.unwrap();
         started[1].bytes().await.unwrap();
         assert!(started[0].ready_bytes().is_none(), "it had to give way");
@@ -281,7 +288,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_slowest_loses_its_bytes_and_reads_them_again() {
         let (ahead, runs) = ahead(6, 3).await;
-        let mut started: Vec<AheadRun> = runs.iter().map(|run| ahead.start(*run)).collect();
+        let mut started: Vec<AheadRun> = runs.iter().map(|run| ahead.start(P, *run)).collect();
         for (index, run) in started.iter_mut().enumerate() {
             let bytes = run.bytes().await.unwrap();
             assert_eq!((bytes.len(), usize::from(bytes[0])), (RUN_BYTES, index));
@@ -301,7 +308,7 @@ mod tests {
     async fn a_run_that_is_lost_says_so() {
         let (ahead, mut runs) = ahead(1, 1).await;
         runs[0].object.number = 99;
-        let mut run = ahead.start(runs[0]);
+        let mut run = ahead.start(P, runs[0]);
         assert!(matches!(run.bytes().await, Err(ReadError::Missing { .. })));
         assert!(run.ready_bytes().is_none());
     }

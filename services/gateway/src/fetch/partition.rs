@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use eagre_log::ReadError;
-use eagre_model::{Run, TopicPartition};
+use eagre_model::{Run, RunKind, TopicPartition};
 use eagre_proto::v1::{FetchEncoding, FetchResponse};
 use eagre_sequencer_api::SequencerError;
 use tokio::{sync::watch, time::sleep};
@@ -58,7 +58,7 @@ pub(super) struct PartitionReader {
     planned: i64,
     /// The page of the index from there on, on its way.
     page: Option<AbortOnDropHandle<Result<Vec<Run>, SequencerError>>>,
-    /// The row whose object was missing.
+    /// The row whose bytes were missing, and which the index gave once more.
     missing: Option<Run>,
     attempts: u32,
 }
@@ -145,7 +145,7 @@ impl PartitionReader {
                 break;
             }
             bytes += length(row);
-            self.ahead.extend(self.rows.pop_front().map(|row| self.shared.ahead.start(row)));
+            self.ahead.extend(self.rows.pop_front().map(|row| self.shared.ahead.start(self.partition, row)));
         }
         Ok(())
     }
@@ -258,12 +258,20 @@ impl PartitionReader {
                 Err(self.corrupt(format!("object {} is missing, and the index still names it", run.object)))
             }
             ReadError::Missing { .. } => {
-                tracing::warn!(partition = %self.partition, object = %run.object, "an object is missing, asking the index again");
+                match run.kind {
+                    // As planned.
+                    RunKind::Inline => {
+                        tracing::debug!(partition = %self.partition, "an inline run is in an object now")
+                    }
+                    RunKind::Wal => {
+                        tracing::warn!(partition = %self.partition, object = %run.object, "an object is missing, asking the index again");
+                    }
+                }
                 let rows = self.shared.sequencer.read_index(self.partition, self.next_offset, ROWS_PER_PAGE).await;
                 self.forget_plans();
                 match rows {
                     Ok(rows) => {
-                        self.missing = rows.first().copied();
+                        self.missing = rows.first().copied().filter(|again| *again == run);
                         self.know(rows)
                     }
                     Err(error) => self.pause(error.to_string()).await,

@@ -115,7 +115,7 @@ async fn first_at(
     loop {
         let found = shared.sequencer.find_by_time(partition, timestamp_ms).await.map_err(Refusal::of_read)?;
         let Some(run) = found else { return Ok(None) };
-        let mut ahead = shared.ahead.start(run);
+        let mut ahead = shared.ahead.start(partition, run);
         let bytes = match ahead.bytes().await {
             Ok(bytes) => bytes,
             Err(ReadError::Missing { .. }) if missing != Some(run) => {

@@ -234,7 +234,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use eagre_model::{ObjectId, UploadEpoch};
+    use eagre_model::{ObjectId, RunKind, UploadEpoch};
 
     use super::*;
 
@@ -242,6 +242,7 @@ mod tests {
 
     fn run(base_offset: i64, last_offset: i64) -> Run {
         Run {
+            kind: RunKind::Wal,
             base_offset,
             last_offset,
             object: ObjectId { epoch: UploadEpoch(0), incarnation: 1, number: base_offset.unsigned_abs() },

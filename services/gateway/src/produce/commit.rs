@@ -1,4 +1,4 @@
-//! The ordered commit stream: submits what is uploaded, in the order of the cuts, and gives out the answers.
+//! The ordered commit stream: submits what is uploaded or small, in the order of the cuts, and gives out the answers.
 
 mod queue;
 
@@ -23,6 +23,10 @@ use queue::{CommitQueue, Effect};
 
 const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(20);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_millis(1_000);
+
+/// When a commit is not answered for so long, what comes next is uploaded: if the bucket is what is wrong, an upload says so,
+/// and the sequencer does not have to hold it.
+const INLINE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// An object that was cut, with the right to upload it.
 pub(super) struct CutObject {
@@ -185,7 +189,12 @@ impl Committer {
             *cuts_open = false;
             return;
         };
-        let (order, parts) = self.queue.push(object, Instant::now());
+        let now = Instant::now();
+        if self.queue.oldest_age(now) >= INLINE_PATIENCE {
+            // Until the next answer says otherwise.
+            self.uploader.note_takes_inline(false);
+        }
+        let (order, parts) = self.queue.push(object, now);
         self.upload(order, Cargo::Batches(parts), Some(permit));
     }
 
@@ -193,6 +202,10 @@ impl Committer {
         let id = ObjectId { epoch: self.epoch, incarnation: self.incarnation, number: self.next_number };
         self.next_number += 1;
         let span = self.queue.uploading(order, id);
+        let cargo = match self.uploader.put_inside(id, cargo) {
+            Ok(uploaded) => return self.queue.uploaded(order, Ok(uploaded)),
+            Err(cargo) => cargo,
+        };
         let uploader = self.uploader.clone();
         let upload = async move {
             let _permit = permit;
@@ -219,6 +232,10 @@ impl Committer {
     /// Whether the answer was one that is waited for.
     async fn reply(&mut self, reply: CommitReply) -> bool {
         self.env.fail_point("commit.after").await;
+        self.uploader.note_takes_inline(reply.takes_inline);
+        if !reply.takes_inline {
+            self.env.fail_point("inline.full").await;
+        }
         let Some(effects) = self.queue.reply(reply) else { return false };
         self.reopen_pause = REOPEN_PAUSE_MIN;
         for effect in effects {

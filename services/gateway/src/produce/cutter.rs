@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(super) struct Filling {
     pub bytes: usize,
     pub partitions: usize,
+    /// Small objects go inside of their commits.
+    pub takes_inline: bool,
     /// `None`: there was none.
     pub last_cut: Option<LastCut>,
 }
@@ -66,6 +68,10 @@ pub(super) struct Cutter {
     pub interval_min: Duration,
     /// Where they are worth their cost.
     pub interval_max: Duration,
+    /// Objects up to this size go inside of their commits.
+    pub inline_bytes_max: usize,
+    /// While these are tiny: the sequencer puts them together anyway, and none of them is a file or a request.
+    pub inline_interval_min: Duration,
 }
 
 impl Cutter {
@@ -86,14 +92,20 @@ impl Cutter {
             return Decision::Cut(reason);
         }
         let Some(last) = filling.last_cut else { return Decision::Cut(CutReason::Age) };
-        let interval = self.interval_after(last.bytes).saturating_sub(TIMER_TICK);
+        let interval = self.interval_after(last.bytes, filling.takes_inline).saturating_sub(TIMER_TICK);
         match interval.checked_sub(last.since) {
             Some(wait) if !wait.is_zero() => Decision::Wait(wait),
             Some(_) | None => Decision::Cut(CutReason::Age),
         }
     }
 
-    fn interval_after(&self, bytes: usize) -> Duration {
+    fn interval_after(&self, bytes: usize, takes_inline: bool) -> Duration {
+        if takes_inline && bytes < self.inline_bytes_max {
+            // Up to that of the smallest objects that are uploaded, so that there is no step between the two.
+            let share = bytes as f64 / self.inline_bytes_max as f64;
+            return self.inline_interval_min
+                + self.interval_min.saturating_sub(self.inline_interval_min).mul_f64(share);
+        }
         let share = bytes.min(WORTH_BYTES) as f64 / WORTH_BYTES as f64;
         self.interval_min + self.interval_max.saturating_sub(self.interval_min).mul_f64(share)
     }
@@ -106,7 +118,14 @@ mod tests {
     #[test]
     fn decides() {
         let ms = Duration::from_millis;
-        let cutter = Cutter { bytes_max: 1_000, partitions_max: 10, interval_min: ms(8), interval_max: ms(16) };
+        let cutter = Cutter {
+            bytes_max: 1_000,
+            partitions_max: 10,
+            interval_min: ms(8),
+            interval_max: ms(16),
+            inline_bytes_max: 100,
+            inline_interval_min: ms(4),
+        };
         let after = |ms| Some((Duration::from_millis(ms), 0));
         let cases = [
             ("the first record is not held back", 1, 1, None, Decision::Cut(CutReason::Age)),
@@ -124,7 +143,20 @@ mod tests {
         ];
         for (what, bytes, partitions, last_cut, expected) in cases {
             let last_cut = last_cut.map(|(since, bytes)| LastCut { since, bytes });
-            assert_eq!(cutter.decide(Filling { bytes, partitions, last_cut }), expected, "{what}");
+            let filling = Filling { bytes, partitions, takes_inline: false, last_cut };
+            assert_eq!(cutter.decide(filling), expected, "{what}");
+        }
+        let cases = [
+            ("after a tiny one", 0, 0, Decision::Wait(ms(3))),
+            ("a timer would be late", 3, 0, Decision::Cut(CutReason::Age)),
+            ("in proportion", 0, 50, Decision::Wait(ms(5))),
+            ("after one that was uploaded", 0, 100, Decision::Wait(ms(7))),
+            ("after a large one", 0, WORTH_BYTES, Decision::Wait(ms(15))),
+        ];
+        for (what, since_ms, last_bytes, expected) in cases {
+            let last_cut = Some(LastCut { since: ms(since_ms), bytes: last_bytes });
+            let filling = Filling { bytes: 1, partitions: 1, takes_inline: true, last_cut };
+            assert_eq!(cutter.decide(filling), expected, "inline: {what}");
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -59,6 +62,8 @@ impl OpenObject {
 /// Where requests leave their batches, and whence the cutter takes them.
 pub(super) struct OpenObjects {
     cutter: Cutter,
+    /// Whether small objects go inside of their commits at present.
+    takes_inline: Arc<AtomicBool>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -81,8 +86,8 @@ pub(super) enum Next {
 }
 
 impl OpenObjects {
-    pub fn new(cutter: Cutter) -> Self {
-        Self { cutter, state: Mutex::default(), changed: Notify::new() }
+    pub fn new(cutter: Cutter, takes_inline: Arc<AtomicBool>) -> Self {
+        Self { cutter, takes_inline, state: Mutex::default(), changed: Notify::new() }
     }
 
     /// Adds a batch. The order of calls is the order of batches in their partition. Refused once the gateway drains.
@@ -118,6 +123,7 @@ impl OpenObjects {
         let filling = Filling {
             bytes: state.open.bytes,
             partitions: state.open.runs.len(),
+            takes_inline: self.takes_inline.load(Ordering::Relaxed),
             last_cut: state.last_cut.map(|(at, bytes)| LastCut { since: now.saturating_duration_since(at), bytes }),
         };
         let reason = match self.cutter.decide(filling) {

@@ -1,6 +1,14 @@
-//! Uploading an object: build its bytes, PUT them, hand out the commit request.
+//! Uploading an object: build its bytes, PUT them or put them inside, hand out the commit request.
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use eagre_env::{Env, PlantedBug};
@@ -27,7 +35,16 @@ pub(super) enum Cargo {
     Again(WalObject),
 }
 
-/// An object that is in the bucket.
+impl Cargo {
+    fn data_bytes(&self) -> usize {
+        match self {
+            Self::Batches(parts) => parts.iter().flat_map(|(_, batches)| batches).map(|batch| batch.bytes.len()).sum(),
+            Self::Again(object) => data_bytes(object),
+        }
+    }
+}
+
+/// An object that is in the bucket, or whose bytes are in the request.
 pub(super) struct Uploaded {
     pub request: CommitRequest,
     /// Kept until the commit is answered, because it may have to be uploaded again under another id.
@@ -46,17 +63,41 @@ pub(crate) struct Uploader {
     pub bucket: Bucket,
     pub reader: RunReader,
     pub settings: Arc<GatewaySettings>,
+    /// As the sequencer said last.
+    pub takes_inline: Arc<AtomicBool>,
     /// All uploads go to one bucket: its trouble is told for all of them.
     pub trouble: Arc<Seldom>,
 }
 
 impl Uploader {
+    pub fn new(env: Env, bucket: Bucket, reader: RunReader, settings: Arc<GatewaySettings>) -> Self {
+        Self { env, bucket, reader, settings, takes_inline: Arc::new(AtomicBool::new(true)), trouble: Arc::default() }
+    }
+
+    /// The sequencer said whether bytes may come inside of commits.
+    pub(super) fn note_takes_inline(&self, takes_inline: bool) {
+        self.takes_inline.store(takes_inline, Ordering::Relaxed);
+    }
+
+    /// Puts a small object inside of its commit request, if it is one and they are welcome: nothing to upload.
+    pub(super) fn put_inside(&self, id: ObjectId, cargo: Cargo) -> Result<Uploaded, Cargo> {
+        let is_small = cargo.data_bytes() <= self.settings.inline_bytes_max;
+        if !is_small || !self.takes_inline.load(Ordering::Relaxed) {
+            return Err(cargo);
+        }
+        let object = lay_out(id, cargo);
+        let data = object.bytes.slice(..data_bytes(&object));
+        let request =
+            CommitRequest { object_length_bytes: data.len() as u64, inline: Some(data), ..commit_request(&object) };
+        metrics::went_inline();
+        // Readers here find it as they find what was uploaded.
+        self.reader.insert_written(id, object.bytes.clone());
+        Ok(Uploaded { request, object })
+    }
+
     /// Returns when the object is durable.
     pub(super) async fn upload(self, id: ObjectId, cargo: Cargo) -> Result<Uploaded, UploadFailure> {
-        let object = match cargo {
-            Cargo::Batches(parts) => build(id, parts),
-            Cargo::Again(object) => object.renamed(id),
-        };
+        let object = lay_out(id, cargo);
         let request = commit_request(&object);
         if self.env.has_planted(PlantedBug::AckBeforePut) {
             let (later, bytes) = (self.clone(), object.bytes.clone());
@@ -103,6 +144,18 @@ impl Uploader {
     }
 }
 
+fn lay_out(id: ObjectId, cargo: Cargo) -> WalObject {
+    match cargo {
+        Cargo::Batches(parts) => build(id, parts),
+        Cargo::Again(object) => object.renamed(id),
+    }
+}
+
+/// The batches of an object, without its footer.
+fn data_bytes(object: &WalObject) -> usize {
+    object.runs.iter().map(|run| usize::try_from(run.length_bytes).unwrap_or(usize::MAX)).sum()
+}
+
 pub(super) fn build(id: ObjectId, parts: Parts) -> WalObject {
     let mut builder = WalObjectBuilder::new();
     for (partition, batches) in parts {
@@ -123,6 +176,9 @@ pub(super) fn commit_request(object: &WalObject) -> CommitRequest {
         object: object.id,
         object_length_bytes: object.bytes.len() as u64,
         runs: object.runs.iter().map(run).collect(),
+        inline: None,
+        // Known when it is submitted.
+        settled_below: 0,
         traceparent: None,
     }
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod fetch;
+mod inline;
 mod produce;
 mod sequencer;
 mod topics;

@@ -6,8 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use eagre_model::{
-    ObjectId, Placement, ProducerId, ResidueClass, Run, TopicConfig, TopicNumber, TopicPartition, TopicRecord,
+    ObjectId, Placement, ProducerId, ResidueClass, Run, RunKind, TopicConfig, TopicNumber, TopicPartition, TopicRecord,
     UploadEpoch,
     batch::{advance_sequence, crc32c_combine},
 };
@@ -61,6 +62,11 @@ pub struct State {
     pub index_calls: usize,
     pub search_calls: usize,
     pub lookup_calls: usize,
+    pub inline_calls: usize,
+    /// What is said of inline bytes with each answer.
+    pub takes_inline: bool,
+    /// Bytes of inline batches, by where they begin.
+    inline: BTreeMap<(ObjectId, u64), Bytes>,
 }
 
 #[derive(Default)]
@@ -117,12 +123,15 @@ impl State {
         self.seen.push(request.object);
         let object = request.object;
         if let Some((known, answer)) = self.records.get(&object) {
-            let result = if known == request { Ok(answer.clone()) } else { Err(CommitFailure::Mismatch) };
-            return CommitReply { object, result };
+            // What else it says of earlier ones may have changed.
+            let again = CommitRequest { settled_below: known.settled_below, ..request.clone() };
+            let result = if *known == again { Ok(answer.clone()) } else { Err(CommitFailure::Mismatch) };
+            return CommitReply { object, result, takes_inline: self.takes_inline };
         }
         if object.epoch.0 < self.floor {
             let upload_epoch = UploadEpoch(self.epoch);
-            return CommitReply { object, result: Err(CommitFailure::EpochBelowFloor { upload_epoch }) };
+            let result = Err(CommitFailure::EpochBelowFloor { upload_epoch });
+            return CommitReply { object, result, takes_inline: self.takes_inline };
         }
         let mut outcomes = Vec::new();
         let mut tails = Vec::new();
@@ -138,7 +147,13 @@ impl State {
                 let outcome = log.judge(batch);
                 outcomes.push(outcome);
                 if let BatchOutcome::Appended { base_offset } = outcome {
+                    if let Some(inline) = &request.inline {
+                        let start = usize::try_from(position_bytes).unwrap();
+                        let bytes = inline.slice(start..start + batch.length_bytes as usize);
+                        self.inline.insert((object, position_bytes), bytes);
+                    }
                     let one = Run {
+                        kind: if request.inline.is_some() { RunKind::Inline } else { RunKind::Wal },
                         base_offset,
                         last_offset: base_offset + i64::from(batch.record_count) - 1,
                         object,
@@ -173,7 +188,7 @@ impl State {
         let answer = CommitAnswer { outcomes };
         self.records.insert(object, (request.clone(), answer.clone()));
         self.push(tails, Vec::new());
-        CommitReply { object, result: Ok(answer) }
+        CommitReply { object, result: Ok(answer), takes_inline: self.takes_inline }
     }
 
     fn push(&mut self, tails: Vec<Tail>, deleted_topics: Vec<TopicNumber>) {
@@ -213,6 +228,27 @@ impl State {
     /// Points every row of a partition at an object that is not there.
     pub fn lose_objects(&mut self, partition: TopicPartition) {
         self.move_objects(partition);
+    }
+
+    /// Moves every inline run of a partition into an object of its own; returns what is to be stored.
+    pub fn spill(&mut self, partition: TopicPartition) -> Vec<(ObjectId, Bytes)> {
+        let mut stored = Vec::new();
+        for run in &mut self.logs.get_mut(&partition).unwrap().runs {
+            if run.kind == RunKind::Inline {
+                let end = run.position_bytes + u64::from(run.length_bytes);
+                let batches = self.inline.range((run.object, run.position_bytes)..(run.object, end));
+                let bytes = batches.flat_map(|(_, bytes)| bytes.iter().copied()).collect::<Bytes>();
+                (run.kind, run.position_bytes) = (RunKind::Wal, 0);
+                run.object.number += 2_000_000 + u64::from(partition.partition);
+                stored.push((run.object, bytes));
+            }
+        }
+        stored
+    }
+
+    /// Forgets inline bytes that the index still names.
+    pub fn lose_inline(&mut self) {
+        self.inline.clear();
     }
 
     /// The next object below which epochs are refused.
@@ -329,6 +365,24 @@ impl Sequencer for FakeSequencer {
         state.index_calls += 1;
         let Some(log) = state.logs.get(&partition) else { return Ok(Vec::new()) };
         Ok(log.runs.iter().filter(|run| run.last_offset >= offset).take(max_rows).copied().collect())
+    }
+
+    async fn read_inline(
+        &self,
+        partition: TopicPartition,
+        last_offsets: &[i64],
+    ) -> Result<Vec<Option<Bytes>>, SequencerError> {
+        self.available()?;
+        let mut state = self.state();
+        state.inline_calls += 1;
+        let bytes = |last_offset: &i64| {
+            let run = state.logs.get(&partition)?.runs.iter().find(|run| run.last_offset == *last_offset)?;
+            let end = run.position_bytes + u64::from(run.length_bytes);
+            let batches = state.inline.range((run.object, run.position_bytes)..(run.object, end));
+            let bytes = batches.flat_map(|(_, bytes)| bytes.iter().copied()).collect::<Bytes>();
+            (run.kind == RunKind::Inline && !bytes.is_empty()).then_some(bytes)
+        };
+        Ok(last_offsets.iter().map(bytes).collect())
     }
 
     async fn find_by_time(&self, partition: TopicPartition, timestamp_ms: i64) -> Result<Option<Run>, SequencerError> {

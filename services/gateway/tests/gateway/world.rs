@@ -62,18 +62,39 @@ impl World {
         world
     }
 
+    /// A world whose gateway puts small objects inside of their commits, and keeps no bytes for readers.
+    pub async fn inline() -> Self {
+        let none = CacheSettings { written_bytes: 0, pages_bytes: 0, disk: None };
+        let adjust = |settings: &mut GatewaySettings| settings.inline_bytes_max = 10 << 10;
+        let world = Self::cached(none, adjust, |_| {}).await;
+        world.sequencer.state().takes_inline = true;
+        world.gateway.ready().await;
+        world
+    }
+
     /// A world whose gateway has been started, with a sequencer in this mood.
     pub async fn starting(adjust: impl FnOnce(&mut GatewaySettings), mood: impl FnOnce(&mut Mood)) -> Self {
+        Self::cached(CacheSettings::default(), adjust, mood).await
+    }
+
+    /// The same, with caches of a given size.
+    pub async fn cached(
+        caches: CacheSettings,
+        adjust: impl FnOnce(&mut GatewaySettings),
+        mood: impl FnOnce(&mut Mood),
+    ) -> Self {
         let network = Arc::new(DuplexNetwork::default());
         let host = HostIdentity { machine: String::new(), process: 1, started: 0 };
         let env = Env::new(Arc::new(TestClock), Arc::new(SeededRandomness::new(1)), network.clone(), host);
         let store = Arc::new(TestStore::new());
         let bucket = Bucket::from_store(&env, store.clone(), BucketKind::Memory).await.unwrap();
-        let caches = PageCaches::plain(&CacheSettings::default());
+        let caches = PageCaches::plain(&caches);
         let reader = RunReader::new(&env, bucket.clone(), caches, &ReaderSettings::default());
         let sequencer = FakeSequencer::new();
         sequencer.change(mood);
         let mut settings = GatewaySettings::for_bucket(BucketKind::Folder);
+        // Most tests are about uploads.
+        settings.inline_bytes_max = 0;
         adjust(&mut settings);
         let gateway = Arc::new(Gateway::start(env.clone(), bucket, reader, sequencer.clone(), settings).unwrap());
         let listener = network.listen("gateway:1").await.unwrap();
@@ -141,6 +162,15 @@ impl World {
         for (old, new) in moved {
             let (old, new) = (Path::from(old.key()), Path::from(new.key()));
             self.store.inner.rename(&old, &new).await.unwrap();
+        }
+    }
+
+    /// Moves the inline runs of a partition into objects.
+    pub async fn spill(&self, topic: &str, partition: u32) {
+        let topic = eagre_sequencer_api::Sequencer::topic(&*self.sequencer, topic).await.unwrap().number;
+        let stored = self.sequencer.state().spill(PartitionId { topic, partition });
+        for (object, bytes) in stored {
+            self.store.inner.put(&Path::from(object.key()), bytes.into()).await.unwrap();
         }
     }
 

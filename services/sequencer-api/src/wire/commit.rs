@@ -33,6 +33,8 @@ pub(crate) fn commit_request_message(shard: ShardId, request: &CommitRequest) ->
         object: Some(object_message(request.object)),
         object_length_bytes: request.object_length_bytes,
         runs: request.runs.iter().map(run).collect(),
+        inline: request.inline.clone(),
+        settled_below: request.settled_below,
         traceparent: request.traceparent.clone().unwrap_or_default(),
     }
 }
@@ -67,6 +69,8 @@ pub(crate) fn commit_request(message: proto::CommitRequest) -> Result<CommitRequ
         object: object(message.object)?,
         object_length_bytes: message.object_length_bytes,
         runs: message.runs.into_iter().map(run).collect::<Result<_, _>>()?,
+        inline: message.inline,
+        settled_below: message.settled_below,
         traceparent: Some(message.traceparent).filter(|text| !text.is_empty()),
     })
 }
@@ -96,7 +100,8 @@ pub(crate) fn commit_response_message(reply: &CommitReply) -> proto::CommitRespo
         Ok(answer) => (answer.outcomes.iter().map(|outcome| outcome_message(*outcome)).collect(), None),
         Err(failure) => (Vec::new(), Some(failure_message(failure))),
     };
-    proto::CommitResponse { object: Some(object_message(reply.object)), outcomes, failure }
+    let takes_inline = reply.takes_inline;
+    proto::CommitResponse { object: Some(object_message(reply.object)), outcomes, failure, takes_inline }
 }
 
 fn failure_message(failure: &CommitFailure) -> proto::CommitFailure {
@@ -131,7 +136,7 @@ pub(crate) fn commit_reply(message: proto::CommitResponse) -> Result<CommitReply
         Some(failure) if message.outcomes.is_empty() => Err(commit_failure(&failure)?),
         Some(_) => return Err(Malformed("the outcome of a commit that failed")),
     };
-    Ok(CommitReply { object, result })
+    Ok(CommitReply { object, result, takes_inline: message.takes_inline })
 }
 
 fn commit_failure(message: &proto::CommitFailure) -> Result<CommitFailure, Malformed> {

@@ -1,7 +1,7 @@
 //! Partitions, runs, tails, bounds, pings.
 
 use bytes::Bytes;
-use eagre_model::{Run, TopicNumber, TopicPartition};
+use eagre_model::{Run, RunKind, TopicNumber, TopicPartition};
 use eagre_proto::internal::v1 as proto;
 
 use super::{Malformed, object, object_message};
@@ -16,6 +16,10 @@ pub(crate) fn partition(message: Option<proto::PartitionId>) -> Result<TopicPart
     Ok(TopicPartition { topic: TopicNumber(message.topic), partition: message.partition })
 }
 
+// As in the rows of the index, `docs/formats.md`; 0 is what a sequencer says that knows no other.
+const WAL: u32 = 0;
+const INLINE: u32 = 3;
+
 pub(crate) fn run_message(run: &Run) -> proto::Run {
     proto::Run {
         base_offset: run.base_offset,
@@ -26,6 +30,10 @@ pub(crate) fn run_message(run: &Run) -> proto::Run {
         batches: run.batches,
         crc32c: run.crc32c,
         prefix_max_timestamp_ms: run.prefix_max_timestamp_ms,
+        kind: match run.kind {
+            RunKind::Wal => WAL,
+            RunKind::Inline => INLINE,
+        },
     }
 }
 
@@ -39,7 +47,13 @@ pub(crate) fn run(message: proto::Run) -> Result<Run, Malformed> {
     if message.position_bytes.checked_add(u64::from(message.length_bytes)).is_none() {
         return Err(Malformed("the position of a run"));
     }
+    let kind = match message.kind {
+        WAL => RunKind::Wal,
+        INLINE => RunKind::Inline,
+        _ => return Err(Malformed("the kind of a run")),
+    };
     Ok(Run {
+        kind,
         base_offset: message.base_offset,
         last_offset: message.last_offset,
         object: object(message.object)?,
@@ -49,6 +63,23 @@ pub(crate) fn run(message: proto::Run) -> Result<Run, Malformed> {
         crc32c: message.crc32c,
         prefix_max_timestamp_ms: message.prefix_max_timestamp_ms,
     })
+}
+
+pub(crate) fn inline_response_message(runs: Vec<Option<Bytes>>) -> proto::ReadInlineResponse {
+    let run = |bytes: Option<Bytes>| proto::InlineRun { bytes };
+    proto::ReadInlineResponse { runs: runs.into_iter().map(run).collect() }
+}
+
+/// The answer to a question for so many runs.
+pub(crate) fn inline_response(
+    message: proto::ReadInlineResponse,
+    asked: usize,
+) -> Result<Vec<Option<Bytes>>, Malformed> {
+    let count = message.runs.len();
+    if count > asked || (count == 0 && asked > 0) {
+        return Err(Malformed("the number of inline runs"));
+    }
+    Ok(message.runs.into_iter().map(|run| run.bytes).collect())
 }
 
 /// `0 <= log start <= high watermark`.

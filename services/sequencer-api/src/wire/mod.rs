@@ -9,8 +9,8 @@ mod topic;
 
 pub(crate) use commit::{commit_reply, commit_request, commit_request_message, commit_response_message};
 pub(crate) use index::{
-    bounds, bounds_message, partition, partition_message, ping_answer, ping_message, run, run_message, tail_update,
-    tail_update_message,
+    bounds, bounds_message, inline_response, inline_response_message, partition, partition_message, ping_answer,
+    ping_message, run, run_message, tail_update, tail_update_message,
 };
 pub(crate) use status::{
     Failure, create_failure, create_status, read_failure, sequencer_status, topic_failure, topic_status, write_failure,

@@ -25,6 +25,12 @@ pub fn tail_update(bytes: &[u8]) {
     survives(bytes, super::tail_update, super::tail_update_message);
 }
 
+/// From a sequencer: bytes of inline runs, to a question for four.
+pub fn inline_response(bytes: &[u8]) {
+    let there = |runs: &Vec<_>| super::inline_response_message(runs.clone());
+    survives(bytes, |message| super::inline_response(message, 4), there);
+}
+
 /// From a sequencer: a topic's record.
 pub fn topic(bytes: &[u8]) {
     survives(bytes, |message| super::topic(Some(message)), super::topic_message);

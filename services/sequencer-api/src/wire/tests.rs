@@ -1,12 +1,13 @@
+use bytes::Bytes;
 use eagre_model::{
-    Placement, ProducerEpoch, ProducerId, Run, ShardId, TopicConfig, TopicNumber, TopicPartition, TopicRecord,
-    keys::elastic_placement,
+    Placement, ProducerEpoch, ProducerId, Run, RunKind, ShardId, TopicConfig, TopicNumber, TopicPartition, TopicRecord,
+    batch::crc32c, keys::elastic_placement,
 };
 
 use super::*;
 use crate::{
-    BatchOutcome, CommitAnswer, CommitBatch, CommitFailure, CommitReply, CommitRequest, CommitRun, PartitionBounds,
-    PingAnswer, ProducerSequence, RefusalReason, Tail, TailUpdate,
+    BatchOutcome, CommitAnswer, CommitBatch, CommitFailure, CommitReply, CommitRequest, CommitRun, INLINE_BYTES_MAX,
+    PartitionBounds, PingAnswer, ProducerSequence, RefusalReason, Tail, TailUpdate,
 };
 
 const OBJECT: ObjectId = ObjectId { epoch: UploadEpoch(3), incarnation: 4, number: 5 };
@@ -25,11 +26,34 @@ fn some_request() -> CommitRequest {
     let idempotent = CommitBatch { attributes: 4, producer: Some(producer), ..plain.clone() };
     let run = CommitRun { partition: PARTITION, position_bytes: 8, batches: vec![plain, idempotent] };
     let traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
-    CommitRequest { object: OBJECT, object_length_bytes: 208, runs: vec![run], traceparent }
+    CommitRequest {
+        object: OBJECT,
+        object_length_bytes: 208,
+        runs: vec![run],
+        inline: None,
+        settled_below: 3,
+        traceparent,
+    }
+}
+
+/// Two runs of 100 and of 200 bytes.
+fn inline_request() -> CommitRequest {
+    let bytes = Bytes::from((0..=255).cycle().take(300).collect::<Vec<u8>>());
+    let mut request = some_request();
+    let batch = |range: std::ops::Range<usize>| CommitBatch {
+        crc32c: crc32c(&bytes[range.clone()]),
+        length_bytes: u32::try_from(range.len()).unwrap(),
+        ..request.runs[0].batches[0].clone()
+    };
+    let run = |position_bytes, batches| CommitRun { partition: PARTITION, position_bytes, batches };
+    let runs = vec![run(0, vec![batch(0..100)]), run(100, vec![batch(100..150), batch(150..300)])];
+    (request.object_length_bytes, request.runs, request.inline) = (300, runs, Some(bytes));
+    request
 }
 
 fn some_run() -> Run {
     Run {
+        kind: RunKind::Wal,
         base_offset: 0,
         last_offset: 9,
         object: OBJECT,
@@ -47,6 +71,8 @@ fn commits_come_back() {
     let message = commit_request_message(ShardId(9), &request);
     assert_eq!(message.shard, 9);
     assert_eq!(commit_request(message), Ok(request));
+    let inline = inline_request();
+    assert_eq!(commit_request(commit_request_message(ShardId(9), &inline)), Ok(inline));
 }
 
 #[test]
@@ -66,14 +92,23 @@ fn replies_come_back() {
         Err(CommitFailure::EpochBelowFloor { upload_epoch: UploadEpoch(8) }),
     ];
     for result in results {
-        let reply = CommitReply { object: OBJECT, result };
-        assert_eq!(commit_reply(commit_response_message(&reply)), Ok(reply));
+        for takes_inline in [false, true] {
+            let reply = CommitReply { object: OBJECT, result: result.clone(), takes_inline };
+            assert_eq!(commit_reply(commit_response_message(&reply)), Ok(reply));
+        }
     }
 }
 
 #[test]
 fn index_messages_come_back() {
     assert_eq!(run(run_message(&some_run())), Ok(some_run()));
+    let inline = Run { kind: RunKind::Inline, ..some_run() };
+    assert_eq!(run(run_message(&inline)), Ok(inline));
+    let bytes = vec![Some(Bytes::from_static(b"batch")), None];
+    assert_eq!(inline_response(inline_response_message(bytes.clone()), 2), Ok(bytes.clone()));
+    assert_eq!(inline_response(inline_response_message(bytes.clone()), 3), Ok(bytes.clone()), "it may end early");
+    assert!(inline_response(inline_response_message(bytes), 1).is_err(), "more than was asked for");
+    assert!(inline_response(inline_response_message(Vec::new()), 1).is_err(), "nothing at all");
     let tail = Tail { partition: PARTITION, log_start_offset: 1, high_watermark: 1, runs: vec![some_run()] };
     let update = TailUpdate { number: 2, tails: vec![tail], deleted_topics: vec![TopicNumber(0), TopicNumber(5)] };
     assert_eq!(tail_update(tail_update_message(&update)), Ok(update));
@@ -143,11 +178,39 @@ fn requests_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn inline_bytes_that_a_reader_would_not_take_are_refused() {
+    type Change = fn(&mut CommitRequest);
+    let changes: [(&str, Change); 8] = [
+        ("a byte too few", |request| request.inline = request.inline.as_ref().map(|bytes| bytes.slice(..299))),
+        ("another length is said", |request| request.object_length_bytes += 1),
+        ("a batch is longer", |request| request.runs[1].batches[1].length_bytes += 1),
+        ("a batch is shorter", |request| request.runs[1].batches[1].length_bytes -= 1),
+        ("a gap", |request| request.runs[1].position_bytes += 1),
+        ("in another order", |request| request.runs.swap(0, 1)),
+        ("a damaged batch", |request| request.runs[1].batches[0].crc32c ^= 1),
+        ("too many", |request| {
+            let bytes = vec![0; INLINE_BYTES_MAX + 1];
+            request.runs.truncate(1);
+            request.runs[0].batches[0].length_bytes = u32::try_from(bytes.len()).unwrap();
+            request.runs[0].batches[0].crc32c = crc32c(&bytes);
+            (request.object_length_bytes, request.inline) = (bytes.len() as u64, Some(bytes.into()));
+        }),
+    ];
+    assert_eq!(inline_request().check(4), Ok(()));
+    for (what, change) in changes {
+        let mut request = inline_request();
+        change(&mut request);
+        assert!(request.check(4).is_err(), "{what}");
+    }
+}
+
+#[test]
 fn replies_that_nobody_would_send_are_refused() {
     let outcome = |kind, value| proto::CommitResponse {
         object: Some(object_message(OBJECT)),
         outcomes: vec![proto::BatchOutcome { kind, value }],
         failure: None,
+        takes_inline: true,
     };
     let fail = |kind| proto::CommitFailure { kind, upload_epoch: 0, message: String::new() };
     let bad = [
@@ -169,7 +232,8 @@ fn replies_that_nobody_would_send_are_refused() {
 #[test]
 fn index_messages_that_nobody_would_send_are_refused() {
     type Change = fn(&mut proto::Run);
-    let changes: [(&str, Change); 7] = [
+    let changes: [(&str, Change); 8] = [
+        ("no such kind", |run| run.kind = 2),
         ("negative base", |run| run.base_offset = -1),
         ("ends before it begins", |run| run.base_offset = 10),
         ("the last offset of all", |run| run.last_offset = i64::MAX),

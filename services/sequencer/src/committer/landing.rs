@@ -13,6 +13,7 @@ use crate::{
     group::Answer,
     lease::authority::Authority,
     published::{Delta, Published},
+    spill::{Pending, PendingRun},
 };
 
 /// Publishes and answers.
@@ -20,6 +21,7 @@ pub(super) struct Landing {
     pub(super) env: Env,
     pub(super) authority: Arc<Authority>,
     pub(super) published: Arc<Published>,
+    pub(super) pending: Arc<Pending>,
 }
 
 /// A flight whose flush has ended.
@@ -27,7 +29,9 @@ struct Landed {
     flushed: Result<(), CommitterEnd>,
     /// Whether there was a flush.
     wrote: bool,
-    delta: Delta,
+    /// What to publish, if it was not done too early by a planted bug.
+    delta: Option<Delta>,
+    inline: Vec<PendingRun>,
     answers: Vec<Answer>,
     room: OwnedSemaphorePermit,
     spans: Vec<Span>,
@@ -61,7 +65,7 @@ impl Landing {
     }
 
     fn wait_for(&self, flight: Flight) -> BoxFuture<'static, Landed> {
-        let Flight { delta, answers, flush, room, spans } = flight;
+        let Flight { delta, inline, answers, flush, room, spans } = flight;
         let authority = self.authority.clone();
         let is_told = self.env.has_planted(PlantedBug::FencedIsFailure);
         async move {
@@ -74,13 +78,13 @@ impl Landing {
                 },
                 None => Ok(()),
             };
-            Landed { flushed, wrote, delta, answers, room, spans }
+            Landed { flushed, wrote, delta, inline, answers, room, spans }
         }
         .boxed()
     }
 
     async fn land(&self, landed: Landed) -> Result<(), CommitterEnd> {
-        let Landed { flushed, wrote, delta, answers, room, spans } = landed;
+        let Landed { flushed, wrote, delta, inline, answers, room, spans } = landed;
         if let Err(end) = flushed {
             self.report_failure(&end, answers);
             return Err(end);
@@ -89,9 +93,10 @@ impl Landing {
             // It says what is so, and a flush did not prove that this process may.
             self.authority.await_it().await?;
         }
-        if !self.env.has_planted(PlantedBug::WatermarkBeforeFlush) {
+        if let Some(delta) = delta {
             self.published.publish(&delta);
         }
+        self.pending.add(inline);
         self.env.fail_point("answer.before").await;
         answers.into_iter().for_each(Answer::give);
         drop(spans);
@@ -107,9 +112,9 @@ impl Landing {
             return;
         }
         for answer in answers {
-            if let Answer::Commit(slot, CommitReply { object, result: Ok(mut judged) }, budget) = answer {
+            if let Answer::Commit(slot, CommitReply { object, result: Ok(mut judged), takes_inline }, budget) = answer {
                 judged.outcomes.fill(BatchOutcome::Refused(RefusalReason::OutOfOrderSequence { expected: 0 }));
-                Answer::Commit(slot, CommitReply { object, result: Ok(judged) }, budget).give();
+                Answer::Commit(slot, CommitReply { object, result: Ok(judged), takes_inline }, budget).give();
             }
         }
     }

@@ -25,6 +25,7 @@ use crate::{
     lease::authority::{Authority, Deposed},
     load::Loaded,
     published::Published,
+    spill::Pending,
     sweep::Sweep,
 };
 use landing::Landing;
@@ -74,6 +75,8 @@ pub struct Committer {
     pub health: Arc<Health>,
     /// Old commit records that may go.
     pub sweep: Sweep,
+    /// Told of every inline run that is durable.
+    pub pending: Arc<Pending>,
 }
 
 impl Committer {
@@ -84,8 +87,12 @@ impl Committer {
         let flights_max = self.store.flushes_parallel().max(1);
         let (begun, flights) = mpsc::channel(flights_max);
         let room = Arc::new(Semaphore::new(flights_max));
-        let landing =
-            Landing { env: self.env.clone(), authority: authority.clone(), published: self.published.clone() };
+        let landing = Landing {
+            env: self.env.clone(),
+            authority: authority.clone(),
+            published: self.published.clone(),
+            pending: self.pending.clone(),
+        };
         let takeoff = Takeoff::new(self, room, flights_max);
         let mut taking_off = std::pin::pin!(takeoff.run(queue, stop, begun));
         let mut landed = std::pin::pin!(landing.run(flights));

@@ -26,18 +26,24 @@ use crate::{
     group::{Answer, Group, Sealed, Work, Written},
     judge::{ProducerState, Rules, duplicates_only, producers_of},
     published::Delta,
+    spill::PendingRun,
     telemetry,
 };
 
 /// So much work goes into one group at most.
 const GROUP_MAX: usize = 256;
+/// So many inline bytes go into one group at most, if it has more than one commit: the store begins to flush a write of 8 MiB
+/// by itself, before the claim was looked at once more.
+const GROUP_INLINE_BYTES_MAX: usize = 4 << 20;
 /// So many rows are looked up at a time.
 const LOOKUPS_PARALLEL: usize = 16;
 
 /// A group whose rows are written and on their way to the bucket.
 pub(super) struct Flight {
-    /// What to publish when it lands.
-    pub(super) delta: Delta,
+    /// What to publish when it lands; `None`: a planted bug did it already.
+    pub(super) delta: Option<Delta>,
+    /// Inline runs that are durable then.
+    pub(super) inline: Vec<PendingRun>,
     /// What to answer then, in order.
     pub(super) answers: Vec<Answer>,
     /// Ends when the rows are durable; `None`: there are none, but what the answers rest on may be in the air.
@@ -86,6 +92,7 @@ impl Takeoff {
                     }
                 }
             }
+            self.early = group.split_off(fitting(&group));
             telemetry::group(group.len(), queue.len());
             let authority = self.committer.authority.clone();
             let flight = authority.unless_deposed(self.take_off(group, room)).await??;
@@ -135,14 +142,17 @@ impl Takeoff {
         for work in works {
             group.add(work);
         }
-        let Sealed { mut changes, delta, mut answers, written } = group.seal();
+        let Sealed { mut changes, delta, inline, mut answers, written } = group.seal();
         committer.env.fail_point("commit.judged").await;
         if committer.env.has_planted(PlantedBug::AckBeforeFlush) {
             answers.drain(..).for_each(Answer::give);
         }
-        if committer.env.has_planted(PlantedBug::WatermarkBeforeFlush) {
+        let is_early = committer.env.has_planted(PlantedBug::WatermarkBeforeFlush)
+            || (committer.env.has_planted(PlantedBug::InlineServedTentative) && !inline.is_empty());
+        if is_early {
             committer.published.publish(&delta);
         }
+        let delta = (!is_early).then_some(delta);
         self.airborne.push_back(written);
         let flush = if changes.is_empty() {
             None
@@ -152,7 +162,7 @@ impl Takeoff {
             Some(self.begin_flush(changes, span.clone()).instrument(span).await?)
         };
         self.shrink_producers();
-        Ok(Flight { delta, answers, flush, room, spans })
+        Ok(Flight { delta, inline, answers, flush, room, spans })
     }
 
     /// Commit records of the objects: those that are in the air before those that the store shows.
@@ -240,7 +250,22 @@ impl Takeoff {
         }
         producers.shrink();
         telemetry::producers(producers.len());
+        telemetry::inline_held(self.committer.state.inline.held());
     }
+}
+
+/// How many of these go into one group; at least one.
+fn fitting(works: &[Work]) -> usize {
+    let mut bytes = 0;
+    let fits = works.iter().take_while(|work| {
+        let inline = match work {
+            Work::Commit { request, .. } => request.inline.as_ref().map_or(0, bytes::Bytes::len),
+            _ => 0,
+        };
+        bytes += inline;
+        bytes <= GROUP_INLINE_BYTES_MAX
+    });
+    fits.count().max(1)
 }
 
 /// The planted bug [`PlantedBug::DuplicateFromTentative`]: a duplicate of what is being flushed is answered at once.
@@ -248,7 +273,8 @@ fn answer_early(committer: &Committer, work: Work) -> Option<Work> {
     let Work::Commit { request, slot, budget } = work else { return Some(work) };
     match duplicates_only(&committer.state.view, &request, Rules::default()) {
         Some(answer) => {
-            Answer::Commit(slot, CommitReply { object: request.object, result: Ok(answer) }, budget).give();
+            let reply = CommitReply { object: request.object, result: Ok(answer), takes_inline: true };
+            Answer::Commit(slot, reply, budget).give();
             None
         }
         None => Some(Work::Commit { request, slot, budget }),

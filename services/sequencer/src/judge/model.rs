@@ -117,7 +117,14 @@ proptest! {
                 }
                 asked.push(run);
             }
-            let request = CommitRequest { object, object_length_bytes: position_bytes, runs: asked, traceparent: None };
+            let request = CommitRequest {
+                object,
+                object_length_bytes: position_bytes,
+                runs: asked,
+                inline: None,
+                settled_below: 0,
+                traceparent: None,
+            };
             prop_assert_eq!(request.check(1), Ok(()));
             let verdict = judge(&mut view, &request, Rules::default());
             prop_assert_eq!(&verdict.outcomes, &expected);

@@ -36,7 +36,14 @@ fn request(runs: &[(TopicPartition, &[CommitBatch])]) -> CommitRequest {
         run
     });
     let runs = runs.collect();
-    CommitRequest { object: OBJECT, object_length_bytes: position_bytes, runs, traceparent: None }
+    CommitRequest {
+        object: OBJECT,
+        object_length_bytes: position_bytes,
+        runs,
+        inline: None,
+        settled_below: 0,
+        traceparent: None,
+    }
 }
 
 /// Judges one run for the first partition.
@@ -200,6 +207,7 @@ fn each_accepted_stretch_is_one_row() {
         verdict.rows.into_iter().filter(|(partition, _)| *partition == FIRST).map(|(_, run)| run).collect();
     let expected = [
         Run {
+            kind: RunKind::Wal,
             base_offset: 1,
             last_offset: 5,
             object: OBJECT,
@@ -210,6 +218,7 @@ fn each_accepted_stretch_is_one_row() {
             prefix_max_timestamp_ms: 50,
         },
         Run {
+            kind: RunKind::Wal,
             base_offset: 6,
             last_offset: 6,
             object: OBJECT,

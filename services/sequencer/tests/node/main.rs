@@ -7,6 +7,7 @@ mod conformance;
 mod failures;
 mod faults;
 mod folder;
+mod inline;
 mod lease;
 mod planted;
 mod restart;

@@ -7,11 +7,16 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use eagre_env::{Clock, Env, HostIdentity, SeededRandomness, TcpNetwork};
 use eagre_metadata::StoreSettings;
-use eagre_model::{ObjectId, ProducerEpoch, ProducerId, ShardId, TopicPartition, TopicRecord};
+use eagre_model::{
+    ObjectId, ProducerEpoch, ProducerId, ShardId, TopicPartition, TopicRecord,
+    batch::{Compression, crc32c},
+    records::{BatchBuilder, ProducerFields},
+};
 use eagre_objects::{Bucket, BucketKind};
-use eagre_sequencer::{SequencerNode, SequencerSettings};
+use eagre_sequencer::{SequencerNode, SequencerSettings, SpillSettings};
 use eagre_sequencer_api::{
     BatchOutcome, CommitBatch, CommitReply, CommitRequest, CommitRun, CommitStream, Joined, Peers, PingAnswer, Pinged,
     ProducerSequence, Sequencer,
@@ -55,8 +60,13 @@ impl World {
 
     /// A node in a given environment. Pings reach it from now on.
     pub async fn node_in(self: &Arc<Self>, env: Env, address: &str) -> Arc<SequencerNode> {
+        self.node_with(env, address, SpillSettings::default()).await
+    }
+
+    /// The same, spilling as it is told.
+    pub async fn node_with(self: &Arc<Self>, env: Env, address: &str, spill: SpillSettings) -> Arc<SequencerNode> {
         let bucket = Bucket::from_store(&env, Arc::new(self.store.clone()), BucketKind::Memory).await.unwrap();
-        let settings = SequencerSettings::new(address, StoreSettings::for_folder());
+        let settings = SequencerSettings { spill, ..SequencerSettings::new(address, StoreSettings::for_folder()) };
         let node = SequencerNode::new(env, bucket, self.clone(), settings);
         self.connect(address, node.clone());
         node
@@ -143,7 +153,25 @@ impl Gateway {
             CommitRun { partition, position_bytes, batches }
         });
         let runs = runs.collect();
-        CommitRequest { object, object_length_bytes, runs, traceparent: None }
+        CommitRequest { object, object_length_bytes, runs, inline: None, settled_below: 0, traceparent: None }
+    }
+
+    /// An object of one record batch for each value, all inside of the request.
+    pub fn inline(&mut self, runs: impl IntoIterator<Item = (TopicPartition, Vec<String>)>) -> CommitRequest {
+        let mut inline = Vec::new();
+        let runs: Vec<_> = runs
+            .into_iter()
+            .map(|(partition, values)| {
+                let batches = values.iter().map(|value| {
+                    let bytes = record_batch(value);
+                    inline.extend_from_slice(&bytes);
+                    let length_bytes = u32::try_from(bytes.len()).unwrap();
+                    CommitBatch { length_bytes, crc32c: crc32c(&bytes), ..batch(1) }
+                });
+                (partition, batches.collect())
+            })
+            .collect();
+        CommitRequest { inline: Some(inline.into()), ..self.request(runs) }
     }
 
     /// Sends a request and takes its reply; `None` when the stream ended.
@@ -161,6 +189,13 @@ impl Gateway {
 
 pub fn of(topic: &TopicRecord, partition: u32) -> TopicPartition {
     TopicPartition { topic: topic.number, partition }
+}
+
+/// A record batch of one record.
+pub fn record_batch(value: &str) -> Bytes {
+    let mut builder = BatchBuilder::new(ProducerFields::NONE);
+    builder.push_parts(None, Some(value.as_bytes()), std::iter::empty(), 1_000).unwrap();
+    builder.finish(Compression::None).unwrap().bytes
 }
 
 /// A batch of so many records, each of 100 bytes.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use eagre_model::{ProducerId, Run, TopicConfig, TopicPartition, TopicRecord};
 use eagre_sequencer_api::{
     CommitStream, CreateTopicError, Joined, PartitionBounds, Sequencer, SequencerError, TailUpdates, TopicError,
@@ -104,6 +105,16 @@ impl Sequencer for Following {
     ) -> Result<Vec<Run>, SequencerError> {
         ask!(self, SequencerError::Unavailable(_), away(), |candidate| async move {
             candidate.read_index(partition, offset, max_rows).await
+        })
+    }
+
+    async fn read_inline(
+        &self,
+        partition: TopicPartition,
+        last_offsets: &[i64],
+    ) -> Result<Vec<Option<Bytes>>, SequencerError> {
+        ask!(self, SequencerError::Unavailable(_), away(), |candidate| async move {
+            candidate.read_inline(partition, last_offsets).await
         })
     }
 

@@ -14,7 +14,7 @@ use std::{
 use eagre_cache::{CacheSettings, PageCaches};
 use eagre_env::Env;
 use eagre_objects::{Bucket, BucketKind as Kind};
-use eagre_runtime::{Node, NodeParts};
+use eagre_runtime::{Node, NodeParts, NodeSettings};
 use tokio::time::sleep;
 use turmoil::Sim;
 
@@ -63,7 +63,11 @@ async fn serve(world: &World, env: Env, name: &str, shape: Shape) -> Result<(), 
     let bucket = Bucket::from_store(&env, world.bucket.on_host(name), kind).await.map_err(|error| error.to_string())?;
     let caches = PageCaches::plain(&CacheSettings { written_bytes: CACHE_BYTES, pages_bytes: CACHE_BYTES, disk: None });
     let advertised = format!("http://{name}:{GRPC_PORT}");
-    let parts = NodeParts { env, bucket, caches, grpc, advertised, background: None, stop_limit: STOP_LIMIT };
+    let mut settings = NodeSettings::for_bucket(kind);
+    settings.gateway.inline_bytes_max = world.inline.object_bytes_max;
+    settings.spill = world.inline.spill;
+    let stop_limit = STOP_LIMIT;
+    let parts = NodeParts { env, bucket, caches, grpc, advertised, background: None, stop_limit, settings };
     let stopped = world.until_stopped(name);
     let told = |what: &str| world.trace.note(name, format_args!("{what}"));
     match shape.nodes().iter().find(|other| **other != name) {

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use eagre_gateway::{Gateway, GatewaySettings};
+use eagre_gateway::Gateway;
 use eagre_log::{ReaderSettings, RunReader};
 use eagre_metadata::StoreSettings;
 use eagre_runtime::NodeParts;
@@ -32,10 +32,10 @@ pub(super) async fn serve(
     told: impl Fn(&str),
     stopped: impl Future<Output = ()>,
 ) -> Result<(), String> {
-    let NodeParts { env, bucket, caches, grpc, advertised, stop_limit, .. } = parts;
+    let NodeParts { env, bucket, caches, grpc, advertised, stop_limit, settings: given, .. } = parts;
     let peers = Arc::new(GrpcPeers::new(env.network.clone()));
-    let settings =
-        SequencerSettings { stop_limit, ..SequencerSettings::new(advertised, StoreSettings::for_object_store()) };
+    let usual = SequencerSettings::new(advertised, StoreSettings::for_object_store());
+    let settings = SequencerSettings { stop_limit, spill: given.spill, ..usual };
     let shard = settings.shard;
     let own = SequencerNode::new(env.clone(), bucket.clone(), peers, settings);
     let quick = ChannelSettings {
@@ -47,9 +47,8 @@ pub(super) async fn serve(
     let channel = eagre_transport::channel(env.network.clone(), &format!("http://{other}:{GRPC_PORT}"), &quick);
     let remote = RemoteSequencer::new(channel.map_err(|error| error.to_string())?, shard);
     let following = Arc::new(Following::new(own.clone(), Arc::new(remote)));
-    let settings = GatewaySettings::for_bucket(bucket.kind());
     let reader = RunReader::new(&env, bucket.clone(), caches, &ReaderSettings::default());
-    let gateway = Gateway::start(env, bucket, reader, following, settings).map_err(|error| error.to_string())?;
+    let gateway = Gateway::start(env, bucket, reader, following, given.gateway).map_err(|error| error.to_string())?;
     let internal = SequencerServer::new(own.clone(), own.clone(), shard);
     let routes = gateway.routes().add_service(internal.into_service());
     let (stop_serving, until_stopped) = oneshot::channel::<()>();

@@ -47,6 +47,7 @@ pub fn golden_object() -> WalObject {
 /// The index rows that a sequencer would write when it accepts everything.
 pub fn rows(object: &WalObject) -> Vec<Run> {
     let row = |run: &eagre_log::WalRun| Run {
+        kind: eagre_model::RunKind::Wal,
         base_offset: 0,
         last_offset: run.batches.iter().map(|batch| i64::from(batch.header.record_count)).sum::<i64>() - 1,
         object: object.id,

@@ -8,6 +8,7 @@
 //! Numbers of kinds and versions are never changed or reused; `docs/formats.md` lists those that are reserved.
 
 mod free;
+mod inline_bytes;
 mod meta;
 mod object;
 mod partition;
@@ -18,6 +19,7 @@ mod topic;
 mod topic_name;
 
 pub use free::Free;
+pub use inline_bytes::InlineBytes;
 pub use meta::{Meta, MetaName, MetaValue};
 pub use object::{Object, Outcome, OutcomeMismatch, Outcomes};
 pub use partition::Partition;

@@ -4,12 +4,16 @@
 //! key: slot, topic number u64, partition u32, last offset u64
 //! value v1: last - base offset, object (epoch, incarnation, number), position, length, batches,
 //!   CRC-32C (4 bytes big-endian), signed prefix-max timestamp ms
+//! value v2: the same, then where the bytes are (1 byte): 3 inline, under the same key of kind 10. 1 and 2 are reserved.
+//!   A run whose bytes are in its object is written as v1
 
 use bytes::Bytes;
-use eagre_model::{ObjectId, Run, TopicPartition, UploadEpoch};
+use eagre_model::{ObjectId, Run, RunKind, TopicPartition, UploadEpoch};
 
 use super::{RowKind, partition_key, read_partition};
 use crate::codec::{Reader, RowError, Writer};
+
+const INLINE: u8 = 3;
 
 /// The kind; the value is [`Run`].
 #[derive(Debug)]
@@ -50,7 +54,11 @@ impl RowKind for RunRow {
 
     fn encode_value(key: &RunKey, run: &Run) -> Bytes {
         assert_eq!(key.last_offset, run.last_offset, "a run stands under its last offset");
-        Writer::value(1)
+        let (version, kind) = match run.kind {
+            RunKind::Wal => (1, &[][..]),
+            RunKind::Inline => (2, &[INLINE][..]),
+        };
+        Writer::value(version)
             .natural_varint(run.last_offset - run.base_offset)
             .varint(run.object.epoch.0)
             .varint(run.object.incarnation)
@@ -60,14 +68,16 @@ impl RowKind for RunRow {
             .varint(u64::from(run.batches))
             .u32(run.crc32c)
             .signed(run.prefix_max_timestamp_ms)
+            .raw(kind)
             .finish()
     }
 
     fn decode_value(key: &RunKey, bytes: &[u8]) -> Result<Run, RowError> {
-        let mut reader = Reader::value(bytes)?;
+        let (version, mut reader) = Reader::value_up_to(2, bytes)?;
         let span = reader.natural_varint("base offset")?;
         let base_offset = key.last_offset.checked_sub(span).filter(|base| *base >= 0);
-        let run = Run {
+        let mut run = Run {
+            kind: RunKind::Wal,
             base_offset: base_offset.ok_or(RowError::OutOfRange("base offset"))?,
             last_offset: key.last_offset,
             object: ObjectId {
@@ -81,6 +91,12 @@ impl RowKind for RunRow {
             crc32c: reader.u32()?,
             prefix_max_timestamp_ms: reader.signed()?,
         };
+        if version == 2 {
+            run.kind = match reader.u8()? {
+                INLINE => RunKind::Inline,
+                _ => return Err(RowError::OutOfRange("kind")),
+            };
+        }
         reader.end()?;
         Ok(run)
     }

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use eagre_env::{Randomness, SeededRandomness};
 use eagre_model::{
-    ObjectId, Placement, ProducerEpoch, ProducerId, ResidueClass, Run, TopicConfig, TopicRecord, UploadEpoch,
+    ObjectId, Placement, ProducerEpoch, ProducerId, ResidueClass, Run, RunKind, TopicConfig, TopicRecord, UploadEpoch,
 };
 
 use super::*;
@@ -43,9 +43,8 @@ where
     let longer = [value_bytes, &[0]].concat();
     assert!(matches!(decode_value(&longer), Err(RowError::Trailing(1))), "{:?}", decode_value(&longer));
     let mut newer = value_bytes.to_vec();
-    // No row has so many versions yet.
-    newer[0] = 3;
-    assert!(matches!(decode_value(&newer), Err(RowError::UnknownVersion(3))));
+    newer[0] = 99;
+    assert!(matches!(decode_value(&newer), Err(RowError::UnknownVersion(99))));
     let mut foreign = key_bytes.to_vec();
     foreign[0] += 1;
     assert!(matches!(R::decode_key(&foreign), Err(RowError::ForeignKey)));
@@ -137,6 +136,7 @@ fn run() {
     let run = Run {
         base_offset: 5,
         last_offset: 0x0abc,
+        kind: RunKind::Wal,
         object,
         position_bytes: 10,
         length_bytes: 1_000,
@@ -150,10 +150,25 @@ fn run() {
         run,
         ["06 02 0000000000000102 00000007 0000000000000abc", "01 b715 01 02 ac02 0a e807 03 deadbeef 08"],
     );
+    let inline = Run { kind: RunKind::Inline, ..run };
+    let golden_key = "06 02 0000000000000102 00000007 0000000000000abc";
+    check::<RunRow>(key, inline, [golden_key, "02 b715 01 02 ac02 0a e807 03 deadbeef 08 03"]);
+    for reserved in [0, 1, 2, 4] {
+        let mut bytes = RunRow::encode_value(&key, &inline).to_vec();
+        *bytes.last_mut().unwrap() = reserved;
+        assert_eq!(RunRow::decode_value(&key, &bytes), Err(RowError::OutOfRange("kind")));
+    }
     // A base offset below 0.
     let near_start = RunKey { partition: PARTITION, last_offset: 1 };
     let bytes = RunRow::encode_value(&key, &run);
     assert_eq!(RunRow::decode_value(&near_start, &bytes), Err(RowError::OutOfRange("base offset")));
+}
+
+#[test]
+fn inline_bytes() {
+    let key = RunKey { partition: PARTITION, last_offset: 0x0abc };
+    let golden = ["0a 02 0000000000000102 00000007 0000000000000abc", "01 05 6261746368"];
+    check::<InlineBytes>(key, Bytes::from_static(b"batch"), golden);
 }
 
 #[test]
@@ -280,6 +295,7 @@ fn kinds_differ() {
         Producer::KIND,
         Object::KIND,
         Free::KIND,
+        InlineBytes::KIND,
     ];
-    assert_eq!(kinds, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(kinds, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 }

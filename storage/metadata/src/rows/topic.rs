@@ -82,7 +82,7 @@ impl RowKind for Topic {
     }
 
     fn decode_value(key: &TopicNumber, bytes: &[u8]) -> Result<Self, RowError> {
-        let (mut reader, version) = Reader::versioned_value(bytes, 2)?;
+        let (version, mut reader) = Reader::value_up_to(2, bytes)?;
         let state = match reader.u8()? {
             0 => TopicState::Live,
             1 => TopicState::Deleted { at_ms: reader.signed()? },

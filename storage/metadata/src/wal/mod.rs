@@ -37,6 +37,6 @@ pub(crate) const WINDOW: u64 = 64;
 pub(crate) const PARALLEL_MAX: usize = 8;
 
 /// Rows that are not flushed begin an object of their own at this size, in bytes.
-pub(crate) const FILE_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const FILE_BYTES: usize = 8 * 1024 * 1024;
 
 const _: () = assert!(PARALLEL_MAX as u64 <= WINDOW);

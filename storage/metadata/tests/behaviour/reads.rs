@@ -6,7 +6,7 @@ use eagre_metadata::{
     Changes, StoreSettings,
     rows::{Meta, MetaName, MetaValue, RunKey, RunRow, Tail, TopicName},
 };
-use eagre_model::{ObjectId, Run, TopicNumber, TopicPartition, UploadEpoch};
+use eagre_model::{ObjectId, Run, RunKind, TopicNumber, TopicPartition, UploadEpoch};
 
 use crate::{
     bucket::TestBucket,
@@ -15,6 +15,7 @@ use crate::{
 
 fn run(last_offset: i64) -> Run {
     Run {
+        kind: RunKind::Wal,
         base_offset: last_offset - 9,
         last_offset,
         object: ObjectId { epoch: UploadEpoch(0), incarnation: 1, number: 2 },

@@ -3,7 +3,7 @@
 
 use eagre_metadata::RowKind;
 use eagre_metadata::rows::{
-    Free, Meta, Object, Outcomes, Partition, Producer, RunRow, Tail, Topic, TopicName, WINDOW_BATCHES,
+    Free, InlineBytes, Meta, Object, Outcomes, Partition, Producer, RunRow, Tail, Topic, TopicName, WINDOW_BATCHES,
 };
 
 /// A row as input: the key's length in a byte, the key, the value.
@@ -32,6 +32,7 @@ pub fn row(bytes: &[u8]) {
             }
         }
         Some(&Free::KIND) => drop(decoded::<Free>(key, value)),
+        Some(&InlineBytes::KIND) => drop(decoded::<InlineBytes>(key, value)),
         _ => {}
     }
 }

@@ -107,6 +107,12 @@ impl CommitQueue {
         self.entries.is_empty()
     }
 
+    /// For how long the oldest object has been waiting for its answer.
+    pub fn oldest_age(&self, now: Instant) -> Duration {
+        let oldest = self.entries.front().map(|entry| now + self.answer_after_max - entry.answer_by);
+        oldest.unwrap_or_default()
+    }
+
     /// Takes an object that was cut; returns its place and what is to be uploaded.
     pub fn push(&mut self, object: OpenObject, now: Instant) -> (u64, Parts) {
         let order = self.next_order;
@@ -172,11 +178,13 @@ impl CommitQueue {
     /// Marks that object as submitted and returns the request to send.
     pub fn submit(&mut self) -> Option<CommitRequest> {
         let place = self.candidate()?;
+        let settled_below = self.entries.iter().filter_map(|entry| entry.id).map(|id| id.number).min()?;
         let entry = &mut self.entries[place];
         let Stage::Uploaded(uploaded) = std::mem::replace(&mut entry.stage, Stage::Uploading) else { return None };
         entry.commit_span = eagre_trace::commit(&entry.span);
         let traceparent = eagre_trace::traceparent(&entry.commit_span);
-        let request = CommitRequest { traceparent, ..uploaded.request.clone() };
+        // What is not in the queue any more was answered, or never submitted; numbers are given in order.
+        let request = CommitRequest { traceparent, settled_below, ..uploaded.request.clone() };
         entry.stage = Stage::Submitted(uploaded);
         entry.maybe_judged = true;
         self.sent.push_back(request.object);

@@ -39,8 +39,15 @@ impl Play {
     /// Cuts an object of one batch and begins to upload it.
     fn cut(&mut self) -> (u64, ObjectId, Parts) {
         let interval = Duration::ZERO;
-        let cutter = Cutter { bytes_max: 1, partitions_max: 1, interval_min: interval, interval_max: interval };
-        let open = OpenObjects::new(cutter);
+        let cutter = Cutter {
+            bytes_max: 1,
+            partitions_max: 1,
+            interval_min: interval,
+            interval_max: interval,
+            inline_bytes_max: 0,
+            inline_interval_min: interval,
+        };
+        let open = OpenObjects::new(cutter, Arc::default());
         let mut builder = BatchBuilder::new(ProducerFields::NONE);
         builder.push_parts(None, Some(b"v"), std::iter::empty(), 0).unwrap();
         let encoded = builder.finish(Compression::None).unwrap();
@@ -92,7 +99,7 @@ impl Play {
     /// The sequencer appends the object's batch at this offset.
     fn appended(&mut self, object: ObjectId, base_offset: i64) {
         let result = Ok(CommitAnswer { outcomes: vec![BatchOutcome::Appended { base_offset }] });
-        for effect in self.queue.reply(CommitReply { object, result }).expect("it was waited for") {
+        for effect in self.queue.reply(CommitReply { object, result, takes_inline: true }).expect("it was waited for") {
             let Effect::Answer(answers) = effect else { panic!("an answer") };
             answers.deliver();
         }
@@ -102,7 +109,8 @@ impl Play {
     fn below_floor(&mut self, object: ObjectId) -> (u64, ObjectId, WalObject) {
         self.epoch = 1;
         let result = Err(CommitFailure::EpochBelowFloor { upload_epoch: UploadEpoch(1) });
-        let mut effects = self.queue.reply(CommitReply { object, result }).expect("it was waited for");
+        let mut effects =
+            self.queue.reply(CommitReply { object, result, takes_inline: true }).expect("it was waited for");
         let Some(Effect::UploadAgain { order, object, upload_epoch: UploadEpoch(1) }) = effects.pop() else {
             panic!("to be uploaded again")
         };
@@ -168,7 +176,7 @@ async fn an_answer_to_something_else_is_not_taken() {
     let ids = [play.ready(), play.ready()];
     play.submit_all();
     let result = Ok(CommitAnswer { outcomes: vec![BatchOutcome::Appended { base_offset: 0 }] });
-    assert!(play.queue.reply(CommitReply { object: ids[1], result }).is_none());
+    assert!(play.queue.reply(CommitReply { object: ids[1], result, takes_inline: true }).is_none());
     play.queue.stream_lost();
     assert_eq!(play.submit_all(), ids);
 }
@@ -221,7 +229,7 @@ async fn an_answer_of_another_length_is_an_unknown_outcome() {
     let mut play = Play::new();
     let object = play.ready();
     play.submit_all();
-    let reply = CommitReply { object, result: Ok(CommitAnswer { outcomes: Vec::new() }) };
+    let reply = CommitReply { object, result: Ok(CommitAnswer { outcomes: Vec::new() }), takes_inline: true };
     for effect in play.queue.reply(reply).unwrap() {
         let Effect::Answer(answers) = effect else { panic!("an answer") };
         answers.deliver();
@@ -235,6 +243,7 @@ async fn a_topic_that_is_gone_is_forgotten_before_its_client_hears_of_it() {
     let object = play.ready();
     play.submit_all();
     let outcomes = vec![BatchOutcome::Refused(RefusalReason::UnknownPartition)];
-    let effects = play.queue.reply(CommitReply { object, result: Ok(CommitAnswer { outcomes }) }).unwrap();
+    let effects =
+        play.queue.reply(CommitReply { object, result: Ok(CommitAnswer { outcomes }), takes_inline: true }).unwrap();
     assert!(matches!(effects[..], [Effect::Forget(TopicNumber(7)), Effect::Answer(_)]));
 }

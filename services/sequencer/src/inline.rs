@@ -1,0 +1,187 @@
+//! The inline runs of a shard that are in no object yet, and what it takes to replace them. Pure.
+
+use std::collections::BTreeMap;
+
+use eagre_metadata::rows::RunKey;
+use eagre_model::{ObjectId, Run, RunKind, TopicPartition, batch::crc32c_combine};
+
+/// How much may be inline before gateways are asked to make objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InlineLimits {
+    /// Bytes of batches.
+    pub bytes: u64,
+    /// Runs: each is two rows.
+    pub runs: usize,
+}
+
+/// Every inline run of the tentative view, those of deleted topics too until they are freed. What an earlier term left
+/// comes in a moment after the begin of this one.
+#[derive(Debug)]
+pub struct InlineRuns {
+    rows: BTreeMap<RunKey, Run>,
+    bytes: u64,
+    limits: InlineLimits,
+}
+
+impl InlineRuns {
+    /// None yet.
+    pub fn new(limits: InlineLimits) -> Self {
+        Self { rows: BTreeMap::new(), bytes: 0, limits }
+    }
+
+    /// Takes note of a run; false when it is known.
+    pub fn add(&mut self, partition: TopicPartition, run: Run) -> bool {
+        let is_new = self.rows.insert(key(partition, &run), run).is_none();
+        if is_new {
+            self.bytes += u64::from(run.length_bytes);
+        }
+        is_new
+    }
+
+    /// Forgets a run.
+    pub fn remove(&mut self, key: &RunKey) {
+        if let Some(run) = self.rows.remove(key) {
+            self.bytes -= u64::from(run.length_bytes);
+        }
+    }
+
+    /// Whether all of these are still what the index says.
+    pub fn holds(&self, partition: TopicPartition, runs: &[Run]) -> bool {
+        runs.iter().all(|run| self.rows.get(&key(partition, run)) == Some(run))
+    }
+
+    /// Whether more may come.
+    pub fn has_room(&self) -> bool {
+        self.bytes < self.limits.bytes && self.rows.len() < self.limits.runs
+    }
+
+    /// Bytes and number of the runs.
+    pub fn held(&self) -> (u64, usize) {
+        (self.bytes, self.rows.len())
+    }
+}
+
+/// The key of a run's rows.
+pub fn key(partition: TopicPartition, run: &Run) -> RunKey {
+    RunKey { partition, last_offset: run.last_offset }
+}
+
+/// Inline runs and what is to stand in the index instead of them.
+#[derive(Debug)]
+pub struct Swap {
+    /// The object that holds their bytes; it is durable.
+    pub object: ObjectId,
+    /// Each on its own: one that does not fit any more leaves the others as they are.
+    pub stretches: Vec<Stretch>,
+}
+
+/// Inline runs of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// Whose.
+    pub partition: TopicPartition,
+    /// As they were read.
+    pub old: Vec<Run>,
+    /// All of them as one run; `None`: their topic is deleted, and they only go.
+    pub new: Option<Run>,
+}
+
+impl Stretch {
+    /// Whether the new run holds exactly what the old ones do.
+    pub fn is_true(&self, object: ObjectId) -> bool {
+        let Some(new) = &self.new else { return true };
+        let whole = self.old.split_first().and_then(|(first, rest)| rest.iter().try_fold(*first, joined));
+        let placed = |run: Run| Run { kind: RunKind::Wal, object, position_bytes: new.position_bytes, ..run };
+        whole.map(placed) == Some(*new)
+    }
+}
+
+/// A run and the one behind it as one; `None` when they do not follow each other.
+pub fn joined(run: Run, next: &Run) -> Option<Run> {
+    (run.next_offset() == next.base_offset).then(|| joined_blindly(run, next)).flatten()
+}
+
+/// The same whatever lies between them; for [`PlantedBug::SwapWithoutCheck`](eagre_env::PlantedBug::SwapWithoutCheck).
+pub fn joined_blindly(run: Run, next: &Run) -> Option<Run> {
+    Some(Run {
+        last_offset: next.last_offset,
+        length_bytes: run.length_bytes.checked_add(next.length_bytes)?,
+        batches: run.batches.checked_add(next.batches)?,
+        crc32c: crc32c_combine(run.crc32c, next.crc32c, u64::from(next.length_bytes)),
+        prefix_max_timestamp_ms: next.prefix_max_timestamp_ms,
+        ..run
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use eagre_model::{TopicNumber, UploadEpoch, batch::crc32c};
+
+    use super::*;
+
+    const P: TopicPartition = TopicPartition { topic: TopicNumber(1), partition: 0 };
+    const OBJECT: ObjectId = ObjectId { epoch: UploadEpoch(1), incarnation: 9, number: 0 };
+
+    fn run(base_offset: i64, last_offset: i64, bytes: &[u8]) -> Run {
+        Run {
+            kind: RunKind::Inline,
+            base_offset,
+            last_offset,
+            object: ObjectId { incarnation: 1, number: base_offset.unsigned_abs(), ..OBJECT },
+            position_bytes: 5,
+            length_bytes: u32::try_from(bytes.len()).unwrap(),
+            batches: 2,
+            crc32c: crc32c(bytes),
+            prefix_max_timestamp_ms: last_offset,
+        }
+    }
+
+    #[test]
+    fn a_stretch_is_true_when_it_holds_what_the_runs_held() {
+        let old = vec![run(3, 4, b"abc"), run(5, 9, b"de"), run(10, 10, b"f")];
+        let whole = Run {
+            kind: RunKind::Wal,
+            base_offset: 3,
+            last_offset: 10,
+            object: OBJECT,
+            position_bytes: 100,
+            length_bytes: 6,
+            batches: 6,
+            crc32c: crc32c(b"abcdef"),
+            prefix_max_timestamp_ms: 10,
+        };
+        let stretch = |old: &[Run], new| Stretch { partition: P, old: old.to_vec(), new: Some(new) };
+        assert!(stretch(&old, whole).is_true(OBJECT));
+        assert!(!stretch(&old, whole).is_true(ObjectId { number: 1, ..OBJECT }), "in another object");
+        assert!(!stretch(&old[1..], whole).is_true(OBJECT));
+        assert!(!stretch(&old[..2], whole).is_true(OBJECT));
+        assert!(!stretch(&[old[0], old[2]], whole).is_true(OBJECT), "with a gap");
+        assert!(!stretch(&[], whole).is_true(OBJECT));
+        for wrong in [
+            Run { crc32c: 0, ..whole },
+            Run { length_bytes: 7, ..whole },
+            Run { batches: 5, ..whole },
+            Run { base_offset: 2, ..whole },
+            Run { prefix_max_timestamp_ms: 9, ..whole },
+            Run { kind: RunKind::Inline, ..whole },
+        ] {
+            assert!(!stretch(&old, wrong).is_true(OBJECT), "{wrong:?}");
+        }
+        assert!(Stretch { partition: P, old, new: None }.is_true(OBJECT), "what only goes");
+    }
+
+    #[test]
+    fn what_is_held_is_counted() {
+        let mut runs = InlineRuns::new(InlineLimits { bytes: 5, runs: 3 });
+        assert!(runs.add(P, run(0, 1, b"abc")) && runs.has_room());
+        assert!(!runs.add(P, run(0, 1, b"abc")), "it is known");
+        assert!(runs.add(P, run(2, 3, b"de")) && !runs.has_room(), "of bytes");
+        assert!(runs.holds(P, &[run(0, 1, b"abc"), run(2, 3, b"de")]));
+        assert!(!runs.holds(P, &[run(0, 1, b"abd")]), "another one of the same end");
+        runs.remove(&key(P, &run(0, 1, b"abc")));
+        assert!(!runs.holds(P, &[run(0, 1, b"abc")]));
+        assert_eq!(runs.held(), (2, 1));
+        assert!(runs.add(P, run(4, 4, b"f")) && runs.has_room());
+        assert!(runs.add(P, run(5, 5, b"g")) && !runs.has_room(), "of rows");
+    }
+}

@@ -1,0 +1,207 @@
+//! Turns inline runs into objects: many small commits into one PUT and one swap of rows, off the commits' way.
+//!
+//! An object holds the bytes of many inline runs, by partition and offset, as a gateway's does. When it is durable the
+//! committer replaces their rows, in one write. Whatever fails before that only delays it: the rows are still there. What
+//! an earlier term left inline is adopted at the start, by its rows; the bytes are read when they are needed.
+
+mod pack;
+mod pending;
+
+use std::{ops::Bound, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use eagre_env::{Env, PlantedBug};
+use eagre_metadata::{
+    MetadataStore, ReadError,
+    rows::{InlineBytes, RunKey, RunRow},
+};
+use eagre_model::{ObjectId, Run, RunKind, TopicPartition, UploadEpoch};
+use eagre_objects::Bucket;
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    group::Work,
+    inline::Swap,
+    pause::Pause,
+    published::Published,
+    telemetry::{self, Spilled},
+};
+use pack::{Pack, Packed};
+pub use pending::{Pending, PendingRun, SpillSettings};
+
+/// One attempt to store an object may take so long.
+const PUT_MAX: Duration = Duration::from_secs(30);
+const PUT_PAUSE: Duration = Duration::from_millis(100);
+const PUT_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Rows that an earlier term left are looked at in pages of so many bytes.
+const PAGE_BYTES: usize = 1 << 20;
+/// So many rows are looked up at a time.
+const LOOKUPS_PARALLEL: usize = 16;
+
+/// Spills for one term.
+pub struct Spiller {
+    /// Clock, randomness, fail points, planted bugs.
+    pub env: Env,
+    /// Where objects go.
+    pub bucket: Bucket,
+    /// The rows.
+    pub store: Arc<MetadataStore>,
+    /// Which topics live.
+    pub published: Arc<Published>,
+    /// To the committer.
+    pub queue: mpsc::Sender<Work>,
+    /// What is to be spilled.
+    pub pending: Arc<Pending>,
+}
+
+/// Why spilling ends before its term does, or with it.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the committer has ended")]
+    Committer,
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Under which names this term stores objects.
+struct Names {
+    epoch: UploadEpoch,
+    incarnation: u64,
+    next_number: u64,
+}
+
+impl Names {
+    fn next(&mut self) -> ObjectId {
+        let number = self.next_number;
+        self.next_number += 1;
+        ObjectId { epoch: self.epoch, incarnation: self.incarnation, number }
+    }
+}
+
+impl Spiller {
+    /// Runs until the term ends. When it cannot go on before, what is inline stays so, and gateways make objects.
+    pub async fn run(self) {
+        match self.work().await {
+            Ok(never) => match never {},
+            Err(End::Committer) => {}
+            Err(End::Read(error)) => error!(%error, "inline runs are no longer turned into objects"),
+        }
+    }
+
+    async fn work(&self) -> Result<std::convert::Infallible, End> {
+        self.adopt().await?;
+        let mut names = None;
+        loop {
+            let runs = self.pending.due().await;
+            let mut own = match names.take() {
+                Some(names) => names,
+                None => self.join().await?,
+            };
+            self.spill(own.next(), runs).await?;
+            names = Some(own);
+        }
+    }
+
+    /// An incarnation like a gateway's.
+    async fn join(&self) -> Result<Names, End> {
+        let (answer, joined) = oneshot::channel();
+        self.ask(Work::Join { answer }).await?;
+        let joined = joined.await.map_err(|_| End::Committer)?;
+        Ok(Names { epoch: joined.upload_epoch, incarnation: joined.incarnation, next_number: 0 })
+    }
+
+    async fn ask(&self, work: Work) -> Result<(), End> {
+        self.queue.send(work).await.map_err(|_| End::Committer)
+    }
+
+    /// Takes over what an earlier term left inline. Commits of this one may come between: the committer knows them.
+    async fn adopt(&self) -> Result<(), End> {
+        let (mut found, mut after) = (Vec::new(), Bound::Unbounded);
+        loop {
+            let page = self.store.scan_bytes::<InlineBytes>((after, Bound::Unbounded), PAGE_BYTES).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Bound::Excluded(*last);
+            let keys: Vec<RunKey> = page.into_iter().map(|(key, _)| key).collect();
+            let look_up = |key: RunKey| async move { self.store.get::<RunRow>(&key).await.map(|run| (key, run)) };
+            let runs = stream::iter(keys).map(look_up).buffered(LOOKUPS_PARALLEL);
+            for (key, run) in runs.try_collect::<Vec<(RunKey, Option<Run>)>>().await? {
+                match run.filter(|run| run.kind == RunKind::Inline) {
+                    Some(run) => found.push((key.partition, run)),
+                    None => error!(partition = %key.partition, key.last_offset, "inline bytes without a run"),
+                }
+            }
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        let (answer, adopted) = oneshot::channel();
+        self.ask(Work::Adopt { runs: found, answer }).await?;
+        let adopted = adopted.await.map_err(|_| End::Committer)?;
+        info!(runs = adopted.len(), "inline runs of an earlier term");
+        self.pending.add_older(adopted.into_iter().map(|(partition, run)| PendingRun { partition, run, bytes: None }));
+        Ok(())
+    }
+
+    /// One object and one swap.
+    async fn spill(&self, object: ObjectId, runs: Vec<PendingRun>) -> Result<(), End> {
+        let mut pack = Pack::new(self.env.has_planted(PlantedBug::SwapWithoutCheck));
+        for PendingRun { partition, run, bytes } in runs {
+            if self.published.tail(partition).is_none() {
+                pack.free(partition, run);
+                continue;
+            }
+            let bytes = match bytes {
+                Some(bytes) => Some(bytes),
+                None => self.read(partition, &run).await?,
+            };
+            let packed = bytes.ok_or("the bytes are missing").and_then(|bytes| pack.add(partition, run, &bytes));
+            if let Err(why) = packed {
+                error!(%partition, run.last_offset, why, "STORED DATA IS CORRUPT: an inline run stays as it is");
+            }
+        }
+        let Packed { wal, stretches } = pack.finish(object);
+        let length_bytes = wal.as_ref().map_or(0, |wal| wal.len() as u64);
+        if let Some(bytes) = wal {
+            self.store_object(object, bytes).await;
+        }
+        self.env.fail_point("spill.stored").await;
+        let (answer, swapped) = oneshot::channel();
+        self.ask(Work::Swap { swap: Swap { object, stretches }, answer }).await?;
+        let swapped = swapped.await.map_err(|_| End::Committer)?;
+        telemetry::spilled(Spilled::Swapped { length_bytes });
+        self.env.fail_point(if swapped.freed > 0 { "spill.freed" } else { "spill.swapped" }).await;
+        tracing::debug!(%object, length_bytes, ?swapped, "inline runs are in an object now");
+        Ok(())
+    }
+
+    async fn read(&self, partition: TopicPartition, run: &Run) -> Result<Option<Bytes>, ReadError> {
+        self.store.get::<InlineBytes>(&RunKey { partition, last_offset: run.last_offset }).await
+    }
+
+    /// Tries until it is done: nobody waits for it, and an attempt that did arrive is met by the same bytes.
+    async fn store_object(&self, object: ObjectId, bytes: Bytes) {
+        let key = object.key();
+        let mut pause = Pause::new(self.env.clone(), PUT_PAUSE, PUT_PAUSE_MAX);
+        self.env.fail_point("spill.before").await;
+        if self.env.has_planted(PlantedBug::SwapBeforePut) {
+            let bucket = self.bucket.clone();
+            tokio::spawn(async move { bucket.put(&key, bytes).await });
+            return;
+        }
+        loop {
+            let why = match timeout(PUT_MAX, self.bucket.put(&key, bytes.clone())).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {PUT_MAX:?}"),
+            };
+            telemetry::spilled(Spilled::Failed);
+            warn!(%object, why, "inline runs could not be stored as an object, trying again");
+            pause.wait().await;
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Kind 10: the bytes of an inline run, under the key of its run. A kind of its own, so that scans of runs stay small.
+//!
+//! key: slot, topic number u64, partition u32, last offset u64
+//! value v1: length, then the batches
+
+use bytes::Bytes;
+
+use super::{RowKind, RunKey, partition_key, read_partition};
+use crate::codec::{Reader, RowError, Writer};
+
+/// The kind; the value is the batches of the run as they came.
+#[derive(Debug)]
+pub enum InlineBytes {}
+
+impl RowKind for InlineBytes {
+    const KIND: u8 = 10;
+    type Key = RunKey;
+    type Value = Bytes;
+
+    fn encode_key(key: &RunKey) -> Bytes {
+        partition_key(Self::KIND, key.partition).natural(key.last_offset).finish()
+    }
+
+    fn decode_key(bytes: &[u8]) -> Result<RunKey, RowError> {
+        let (mut reader, partition) = read_partition(bytes, Self::KIND)?;
+        let last_offset = reader.natural("last offset")?;
+        reader.end()?;
+        Ok(RunKey { partition, last_offset })
+    }
+
+    fn encode_value(_: &RunKey, batches: &Bytes) -> Bytes {
+        Writer::value_of(1, batches.len() + 6).varint(batches.len() as u64).raw(batches).finish()
+    }
+
+    fn decode_value(_: &RunKey, bytes: &[u8]) -> Result<Bytes, RowError> {
+        let mut reader = Reader::value(bytes)?;
+        let count = reader.count(1)?;
+        let batches = Bytes::copy_from_slice(reader.take(count)?);
+        reader.end()?;
+        Ok(batches)
+    }
+}
