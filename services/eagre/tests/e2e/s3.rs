@@ -111,8 +111,6 @@ fn the_bucket_is_checked() {
     for check in ["create races", "conditional overwrite races", "long listings", "attributes", "clock"] {
         assert_eq!(outcome(check), "right", "{check}: {report}");
     }
-    // As this server is known to be: it keeps keys as files.
-    assert_eq!(outcome("keys below keys"), "wrong");
     assert_eq!((&report["verdict"], report["costs"].as_array().unwrap().len()), (&"right".into(), 3));
     for (bucket, secret, parts) in [
         ("s3://no-such-bucket-here", None, ["has no such bucket", "aws s3 mb"]),

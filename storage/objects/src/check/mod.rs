@@ -248,9 +248,9 @@ struct Part {
 /// What everybody who checks looks at, besides the races.
 fn parts() -> [Part; 13] {
     let part = |check, otherwise, look| Part { check, otherwise, look };
-    let nothing_overwritten = Some("nothing: objects are written once");
-    let nothing_by_suffix = Some("nothing: the length of an object is known before it is read");
-    let nothing_nested = Some("nothing: no key of Eagre's lies below another");
+    let nothing_overwritten = Some("nothing, for objects are written once");
+    let nothing_by_suffix = Some("nothing, for the length of an object is known before it is read");
+    let nothing_nested = Some("nothing, for no key of Eagre's lies below another");
     [
         part("read after write", None, |bench| behaviour::read_after_write(bench).boxed()),
         part("read after overwrite", nothing_overwritten, |bench| behaviour::read_after_overwrite(bench).boxed()),

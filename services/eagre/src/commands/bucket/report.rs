@@ -196,8 +196,8 @@ pub fn line(finding: &Finding) -> String {
         (Outcome::Right, _) => ("right", String::new()),
         (Outcome::Wrong(detail), None) => ("WRONG", detail.clone()),
         (Outcome::Unsupported, None) => ("WRONG", "not supported".into()),
-        (Outcome::Wrong(detail), Some(otherwise)) => ("no", format!("{detail}; that means {otherwise}")),
-        (Outcome::Unsupported, Some(otherwise)) => ("no", format!("not supported; that means {otherwise}")),
+        (Outcome::Wrong(detail), Some(otherwise)) => ("no", format!("{detail}; that means: {otherwise}")),
+        (Outcome::Unsupported, Some(otherwise)) => ("no", format!("not supported; that means: {otherwise}")),
         (Outcome::Unknown(detail), _) => ("unknown", detail.clone()),
     };
     // What a store says may have several lines.

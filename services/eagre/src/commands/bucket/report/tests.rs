@@ -43,7 +43,7 @@ fn a_line_says_what_comes_of_it() {
         ),
         (
             finding("clock", Some("nothing"), Outcome::Unsupported),
-            "no       clock                        not supported; that means nothing\n",
+            "no       clock                        not supported; that means: nothing\n",
         ),
     ] {
         assert_eq!(line(&finding), expected);
