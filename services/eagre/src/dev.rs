@@ -54,7 +54,10 @@ pub async fn run(args: DevArgs, sources: &Sources, warnings: &[Failure]) -> Resu
     };
     let stopped = tokio::select! {
         answered = dev.stop() => answered,
-        _ = stop.next() => return Err(Failure::new("stopped at once by a second signal")),
+        _ = stop.next() => {
+            let help = "start it again: what was acknowledged is there";
+            return Err(Failure::new("stopped at once by a second signal").help(help));
+        }
     };
     if !stopped {
         warn!("some requests were left without an answer");
