@@ -26,7 +26,9 @@ pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings,
     })?;
     for (flag, listens_on) in [("--grpc", &args.grpc), ("--http", &args.http)] {
         let checked = address::check(flag, listens_on, args.insecure).await;
-        checked.map_err(|failure| failure.at(sources.place(&flag[2..])))?;
+        if checked.map_err(|failure| failure.at(sources.place(&flag[2..])))? {
+            warn!("other machines reach {flag} {listens_on}, and there is no encryption and no login");
+        }
     }
     Ok(DevSettings { bucket, grpc: args.grpc.clone(), http: args.http.clone() })
 }
