@@ -7,11 +7,11 @@ use tokio::net::lookup_host;
 
 use crate::failure::Failure;
 
-/// Checks `HOST:PORT` of a flag. A name counts as all that it stands for.
+/// Checks `HOST:PORT` of a flag. A name counts as all that it stands for. Returns whether other machines reach it.
 ///
 /// # Errors
 /// It is not of that form, the name is not known, or other machines reach it and nobody said `--insecure`.
-pub async fn check(flag: &str, address: &str, is_insecure: bool) -> Result<(), Failure> {
+pub async fn check(flag: &str, address: &str, is_insecure: bool) -> Result<bool, Failure> {
     let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
     let Some(Ok(_)) = port else {
         let what = format!("{flag} {address:?} is no address");
@@ -23,7 +23,7 @@ pub async fn check(flag: &str, address: &str, is_insecure: bool) -> Result<(), F
     })?;
     match resolved.map(|address| address.ip().to_canonical()).find(|ip| !ip.is_loopback()) {
         Some(ip) if !is_insecure => Err(refused(flag, address, ip)),
-        _ => Ok(()),
+        found => Ok(found.is_some()),
     }
 }
 
@@ -46,7 +46,7 @@ mod tests {
     #[tokio::test]
     async fn this_machine_alone_is_let_in() {
         for address in ["127.0.0.1:8070", "127.9.8.7:0", "[::1]:8070", "[::ffff:127.0.0.1]:1", "localhost:8070"] {
-            assert_eq!(check("--grpc", address, false).await, Ok(()), "{address}");
+            assert_eq!(check("--grpc", address, false).await, Ok(false), "{address}");
         }
     }
 
@@ -55,7 +55,7 @@ mod tests {
         for address in ["0.0.0.0:8070", "[::]:8070", "192.0.2.1:8070", "[2001:db8::1]:80", "[::ffff:192.0.2.1]:1"] {
             let refused = check("--grpc", address, false).await.unwrap_err();
             assert_eq!(refused.status, 2);
-            assert_eq!(check("--grpc", address, true).await, Ok(()), "{address}");
+            assert_eq!(check("--grpc", address, true).await, Ok(true), "{address}");
         }
         let expected = "\
 error: --http 0.0.0.0:80 is reachable from other machines, and there is no encryption and no login yet

@@ -33,7 +33,9 @@ pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings,
     })?;
     for (flag, listens_on) in [("--grpc", &args.grpc), ("--http", &args.http)] {
         let checked = address::check(flag, listens_on, args.insecure).await;
-        checked.map_err(|failure| failure.at(sources.place(&flag[2..])))?;
+        if checked.map_err(|failure| failure.at(sources.place(&flag[2..])))? {
+            warn!("other machines reach {flag} {listens_on}, and there is no encryption and no login");
+        }
     }
     Ok(DevSettings {
         bucket,
@@ -67,7 +69,10 @@ pub async fn run(args: DevArgs, sources: &Sources, warnings: &[Failure]) -> Resu
     };
     let stopped = tokio::select! {
         answered = dev.stop() => answered,
-        _ = stop.next() => return Err(Failure::new("stopped at once by a second signal")),
+        _ = stop.next() => {
+            let help = "start it again: what was acknowledged is there";
+            return Err(Failure::new("stopped at once by a second signal").help(help));
+        }
     };
     if !stopped {
         warn!("some requests were left without an answer");

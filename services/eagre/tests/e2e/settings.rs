@@ -125,5 +125,6 @@ fn other_machines_are_let_in_only_when_that_is_said() {
     assert_eq!(fs::read_dir(bucket).unwrap().count(), 0, "nothing was made");
     // Checked, and not started: no test opens a port to others.
     let mut command = check(&["--bucket", bucket, "--grpc", "0.0.0.0:0", "--insecure"]);
-    assert_eq!(ended(&mut command).0, Some(0));
+    let (status, _, stderr) = ended(&mut command);
+    assert!(status == Some(0) && stderr.contains("other machines reach --grpc 0.0.0.0:0"), "{stderr}");
 }
