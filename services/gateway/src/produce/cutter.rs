@@ -150,7 +150,6 @@ mod tests {
             ("after a tiny one", 0, 0, Decision::Wait(ms(3))),
             ("a timer would be late", 3, 0, Decision::Cut(CutReason::Age)),
             ("in proportion", 0, 50, Decision::Wait(ms(5))),
-            ("after one that was uploaded", 0, 100, Decision::Wait(ms(7))),
             ("after a large one", 0, WORTH_BYTES, Decision::Wait(ms(15))),
         ];
         for (what, since_ms, last_bytes, expected) in cases {
