@@ -109,7 +109,7 @@ fn folded(report: &Report) -> String {
         let mut line = stack.thread_name_or_id();
         for symbol in stack.frames.iter().rev().flat_map(|frame| frame.iter().rev()) {
             line.push(';');
-            line.push_str(&symbol.name());
+            line.push_str(&frame_name(&symbol.name(), &symbol.filename()));
         }
         *stacks.entry(line).or_default() += count;
     }
@@ -121,9 +121,37 @@ fn folded(report: &Report) -> String {
     lines
 }
 
+/// A function that was inlined is known by its last name alone, as `run` or `{closure#0}`; its file says whose it is.
+fn frame_name(name: &str, file: &str) -> String {
+    let path = name.split('<').next().unwrap_or(name);
+    let Some((before, within)) = file.rsplit_once("/src/").filter(|_| !path.contains("::") && !name.starts_with('<'))
+    else {
+        return name.to_owned();
+    };
+    let owner = before.rsplit('/').next().unwrap_or(before);
+    format!("{name} ({owner}/{within})")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_inlined_function_is_named_with_its_file() {
+        for (name, file, expected) in [
+            (
+                "run",
+                "/a/registry/src/index/tokio-1.54.1/src/runtime/task/core.rs",
+                "run (tokio-1.54.1/runtime/task/core.rs)",
+            ),
+            ("{closure#0}<a::B>", "services/gateway/src/lib.rs", "{closure#0}<a::B> (gateway/lib.rs)"),
+            ("eagre_gateway::cut", "services/gateway/src/lib.rs", "eagre_gateway::cut"),
+            ("<A as b::C>::d", "services/gateway/src/lib.rs", "<A as b::C>::d"),
+            ("clone3", "Unknown", "clone3"),
+        ] {
+            assert_eq!(frame_name(name, file), expected);
+        }
+    }
 
     #[test]
     fn a_query_has_seconds_within_bounds() {

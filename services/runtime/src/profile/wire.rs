@@ -7,6 +7,8 @@ use eagre_env::HashMap;
 use pprof::Report;
 use prost::Message;
 
+use super::frame_name;
+
 #[derive(Clone, PartialEq, Message)]
 struct Profile {
     #[prost(message, repeated, tag = "1")]
@@ -128,7 +130,8 @@ pub(super) fn encode(report: &Report) -> Vec<u8> {
     for (stack, count) in &report.data {
         let mut location_id = Vec::new();
         for symbol in stack.frames.iter().flatten() {
-            let (name, line) = (symbol.name(), symbol.lineno());
+            let line = symbol.lineno();
+            let name = frame_name(&symbol.name(), &symbol.filename());
             let next = ids.len() as u64 + 1;
             let id = *ids.entry((name.clone(), line)).or_insert(next);
             if id == next {
