@@ -51,10 +51,11 @@ pub(crate) fn check(
     now_ms: i64,
 ) -> Result<CheckedBatch, Refusal> {
     match payload {
-        None => Err(invalid("there are neither records nor a batch")),
-        Some(Payload::Batch(_)) if producer.is_some() => {
-            Err(invalid("a batch names its producer in its own header; leave the field producer out"))
-        }
+        None => Err(Refusal::invalid("payload", "there are neither records nor a batch")),
+        Some(Payload::Batch(_)) if producer.is_some() => Err(Refusal::invalid(
+            "producer",
+            "a batch names its producer in its own header; leave the field producer out",
+        )),
         Some(Payload::Batch(bytes)) => {
             let valid = validate(&bytes, limits)?;
             Ok(CheckedBatch { bytes, valid })
@@ -66,11 +67,13 @@ pub(crate) fn check(
 fn producer_fields(producer: Option<ProducerSequence>) -> Result<ProducerFields, Refusal> {
     let Some(producer) = producer else { return Ok(ProducerFields::NONE) };
     if producer.producer_id < 0 {
-        return Err(invalid("the producer id is negative; ask InitProducer for one"));
+        return Err(Refusal::invalid("producer.producer_id", "the producer id is negative; ask InitProducer for one"));
     }
-    let epoch = i16::try_from(producer.producer_epoch).map_err(|_| invalid("the producer epoch is over 32767"))?;
+    let over = |_| Refusal::invalid("producer.producer_epoch", "the producer epoch is over 32767");
+    let epoch = i16::try_from(producer.producer_epoch).map_err(over)?;
     if producer.first_sequence < 0 {
-        return Err(invalid("the first sequence is negative; 2147483647 is followed by 0"));
+        let why = "the first sequence is negative; 2147483647 is followed by 0";
+        return Err(Refusal::invalid("producer.first_sequence", why));
     }
     Ok(ProducerFields {
         producer_id: producer.producer_id,
@@ -81,7 +84,7 @@ fn producer_fields(producer: Option<ProducerSequence>) -> Result<ProducerFields,
 
 fn encode(records: &[Record], producer: ProducerFields, limits: &Limits, now_ms: i64) -> Result<CheckedBatch, Refusal> {
     if records.is_empty() {
-        return Err(invalid("there are no records"));
+        return Err(Refusal::invalid("records", "there are no records; send at least one"));
     }
     let capacity: usize = records.iter().map(estimate).sum();
     let mut builder = BatchBuilder::with_capacity(producer, (capacity + 61).min(limits.max_batch_bytes));
@@ -118,10 +121,6 @@ fn within(what: Limited, size: usize, limit: usize) -> Result<(), BatchError> {
         return Ok(());
     }
     Err(BatchError::TooLarge { what, size_bytes: size as u64, limit_bytes: limit as u64 })
-}
-
-pub(super) fn invalid(why: &str) -> Refusal {
-    Refusal::InvalidArgument(why.to_owned())
 }
 
 #[cfg(test)]

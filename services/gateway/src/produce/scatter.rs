@@ -12,7 +12,7 @@ use eagre_proto::v1::{ProduceRequest, ProduceResponse, Record, RecordList, Recor
 
 use super::{
     answer::{Answer, Reply, Ticket},
-    edge::{self, invalid},
+    edge,
     submit::hand_over,
 };
 use crate::{Shared, admission::Grant, refusal::Refusal};
@@ -60,15 +60,20 @@ pub(super) fn submit(
 
 fn records_of(request: ProduceRequest) -> Result<Vec<Record>, Refusal> {
     if request.producer.is_some() {
-        return Err(invalid("records that are numbered name their partition: set the field partition"));
+        return Err(Refusal::invalid(
+            "partition",
+            "records that are numbered name their partition: set the field partition",
+        ));
     }
     let records = match request.payload {
         Some(Payload::Records(list)) => list.records,
-        Some(Payload::Batch(_)) => return Err(invalid("a ready batch names its partition: set the field partition")),
-        None => return Err(invalid("there are neither records nor a batch")),
+        Some(Payload::Batch(_)) => {
+            return Err(Refusal::invalid("partition", "a ready batch names its partition: set the field partition"));
+        }
+        None => return Err(Refusal::invalid("payload", "there are neither records nor a batch")),
     };
     match records.len() {
-        0 => Err(invalid("there are no records")),
+        0 => Err(Refusal::invalid("records", "there are no records; send at least one")),
         1..=RECORDS_MAX => Ok(records),
         count => Err(Refusal::TooLarge(format!(
             "a request that names no partition holds up to {RECORDS_MAX} records, not {count}"

@@ -86,7 +86,7 @@ impl ProduceAnswers {
         let grant = self.grants.take();
         let request_id = message.request_id;
         let Some(request) = message.request else {
-            let refusal = Refusal::InvalidArgument("the request is missing".into());
+            let refusal = Refusal::invalid("request", "the request is missing");
             return self.lanes.answer_now(request_id, Err(refusal));
         };
         let parked = Parked { request_id, request, grant };
@@ -101,7 +101,7 @@ impl ProduceAnswers {
         match placed {
             Some((topic, place)) => self.submit(parked, &topic, place),
             None => {
-                if let Err(refusal) = check_topic_name(&parked.request.topic) {
+                if let Err(refusal) = check_topic_name("topic", &parked.request.topic) {
                     return self.lanes.answer_now(request_id, Err(refusal));
                 }
                 let (shared, name) = (self.shared.clone(), parked.request.topic.clone());

@@ -29,7 +29,7 @@ impl TopicService for Topics {
     ) -> Result<Response<CreateTopicResponse>, Status> {
         self.0.check_open().map_err(refuse)?;
         let CreateTopicRequest { name, partitions } = request.into_inner();
-        check_topic_name(&name).map_err(refuse)?;
+        check_topic_name("name", &name).map_err(refuse)?;
         let created = self.0.sequencer.create_topic(&name, partitions).await;
         let record = Arc::new(created.map_err(|error| refuse(Refusal::of_creation(error, &name)))?);
         self.0.directory.remember(record.clone());
@@ -41,7 +41,7 @@ impl TopicService for Topics {
         request: Request<DescribeTopicRequest>,
     ) -> Result<Response<DescribeTopicResponse>, Status> {
         let name = request.into_inner().name;
-        check_topic_name(&name).map_err(refuse)?;
+        check_topic_name("name", &name).map_err(refuse)?;
         // Not out of the directory: the answer is about now.
         let found = self.0.sequencer.topic(&name).await;
         let record = found.map_err(|error| refuse(Refusal::of_lookup(error, &name)))?;
@@ -67,7 +67,7 @@ impl TopicService for Topics {
         let ListTopicsRequest { page_size, page_token } = request.into_inner();
         if !page_token.is_empty() {
             // The last name of the page before.
-            check_topic_name(&page_token).map_err(refuse)?;
+            check_topic_name("page_token", &page_token).map_err(refuse)?;
         }
         let max = match usize::try_from(page_size).unwrap_or(usize::MAX) {
             0 => PAGE_TOPICS_MAX,
@@ -91,7 +91,7 @@ impl TopicService for Topics {
     ) -> Result<Response<DeleteTopicResponse>, Status> {
         self.0.check_open().map_err(refuse)?;
         let name = request.into_inner().name;
-        check_topic_name(&name).map_err(refuse)?;
+        check_topic_name("name", &name).map_err(refuse)?;
         let deleted = self.0.sequencer.delete_topic(&name).await;
         if let Some(known) = self.0.directory.known(&name) {
             self.0.directory.forget(known.number);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where something unexpected happens")]
 
 mod bad_input;
+mod compressed;
 mod fetch;
 mod produce;
 mod sequencer;
