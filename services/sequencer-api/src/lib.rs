@@ -17,7 +17,7 @@ mod wire;
 pub use check::RequestFault;
 pub use commit::{
     BatchOutcome, CommitAnswer, CommitBatch, CommitFailure, CommitReply, CommitRequest, CommitRun, CommitStream,
-    ProducerSequence, RefusalReason,
+    PartOf, ProducerSequence, RefusalReason,
 };
 pub use error::{CreateTopicError, SequencerError, TopicError};
 pub use index::{Joined, PartitionBounds, Tail, TailUpdate, TailUpdates};

@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use eagre_env::{Env, PlantedBug};
 use eagre_metadata::{
-    Changes, MetadataStore, ReadError, WriteError,
-    rows::{Object, Producer, ProducerKey},
+    Changes, MetadataStore, ReadError, RowKind, WriteError,
+    rows::{Object, Producer, ProducerKey, TopicProducer, TopicProducerKey},
 };
 use eagre_model::ObjectId;
 use eagre_sequencer_api::{BatchOutcome, CommitReply, RefusalReason};
@@ -20,7 +20,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     group::{Answer, Group, Sealed, Work},
     health::Health,
-    judge::{ProducerState, Rules, duplicates_only, producers_of},
+    judge::{
+        ProducerState, Rules, duplicates_only, producers_of,
+        request::{TopicProducerState, topic_producers_of},
+    },
     lease::authority::{Authority, Deposed},
     load::Loaded,
     published::Published,
@@ -143,8 +146,10 @@ impl Committer {
         }
         self.env.fail_point("answer.before").await;
         answers.into_iter().for_each(Answer::give);
-        self.state.view.producers.shrink();
-        telemetry::producers(self.state.view.producers.len());
+        let view = &mut self.state.view;
+        view.producers.shrink();
+        view.topic_producers.shrink();
+        telemetry::producers(view.producers.len() + view.topic_producers.len());
         self.sweep.step(&self.store).await?;
         Ok(())
     }
@@ -165,23 +170,24 @@ impl Committer {
     }
 
     async fn load_producers(&mut self, works: &[Work]) -> Result<(), ReadError> {
-        let producers = &mut self.state.view.producers;
+        let view = &mut self.state.view;
         let mut missing: Vec<ProducerKey> = Vec::new();
+        let mut missing_in_topics: Vec<TopicProducerKey> = Vec::new();
         for work in works {
             if let Work::Commit { request, .. } = work {
-                missing.extend(producers_of(request).filter(|key| !producers.touch(key)));
+                missing.extend(producers_of(request).filter(|key| !view.producers.touch(key)));
+                missing_in_topics.extend(topic_producers_of(request).filter(|key| !view.topic_producers.touch(key)));
             }
         }
         if self.env.has_planted(PlantedBug::ProducerStateLost) {
             missing.clear();
+            missing_in_topics.clear();
         }
-        missing.sort_unstable();
-        missing.dedup();
-        let store = &self.store;
-        let look_up = |key| async move { store.get::<Producer>(&key).await.map(|row| (key, row)) };
-        let mut found = stream::iter(missing).map(look_up).buffered(LOOKUPS_PARALLEL);
-        while let Some((key, row)) = found.try_next().await? {
-            producers.insert(key, ProducerState::of_row(row));
+        for (key, row) in look_up::<Producer>(&self.store, missing).await? {
+            view.producers.insert(key, ProducerState::of_row(row));
+        }
+        for (key, row) in look_up::<TopicProducer>(&self.store, missing_in_topics).await? {
+            view.topic_producers.insert(key, TopicProducerState::of_row(row));
         }
         Ok(())
     }
@@ -234,6 +240,20 @@ impl Committer {
             }
         }
     }
+}
+
+/// The rows of these keys, each once.
+async fn look_up<R: RowKind>(
+    store: &MetadataStore,
+    mut keys: Vec<R::Key>,
+) -> Result<Vec<(R::Key, Option<R::Value>)>, ReadError>
+where
+    R::Key: Ord + Copy,
+{
+    keys.sort_unstable();
+    keys.dedup();
+    let get = |key| async move { store.get::<R>(&key).await.map(|row| (key, row)) };
+    stream::iter(keys).map(get).buffered(LOOKUPS_PARALLEL).try_collect().await
 }
 
 /// The planted bug [`PlantedBug::DuplicateFromTentative`]: a duplicate of what is being flushed is answered at once.

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use eagre_env::{Env, PlantedBug};
 use eagre_metadata::{
     Changes,
-    rows::{Meta, MetaName, MetaValue, Object, Outcome, Outcomes, Producer, ProducerKey, RunKey, RunRow, Tail},
+    rows::{
+        Meta, MetaName, MetaValue, Object, Outcome, Outcomes, Producer, ProducerKey, RunKey, RunRow, Tail,
+        TopicProducer, TopicProducerKey,
+    },
 };
 use eagre_model::{ObjectId, Placement, ProducerId, TopicPartition, TopicRecord};
 use eagre_sequencer_api::{
@@ -103,6 +106,7 @@ pub struct Group<'a> {
     records: BTreeMap<ObjectId, Object>,
     grown: BTreeSet<TopicPartition>,
     producers: BTreeSet<ProducerKey>,
+    topic_producers: BTreeSet<TopicProducerKey>,
     sealed: Sealed,
 }
 
@@ -121,8 +125,8 @@ impl<'a> Group<'a> {
     /// An empty group. `records` are the commit records of its objects, where the store has them; the state holds the
     /// producers of its batches.
     pub fn new(env: &'a Env, cluster_id: &'a str, state: &'a mut Loaded, records: BTreeMap<ObjectId, Object>) -> Self {
-        let (grown, producers, sealed) = Default::default();
-        Self { env, cluster_id, state, records, grown, producers, sealed }
+        let (grown, producers, topic_producers, sealed) = Default::default();
+        Self { env, cluster_id, state, records, grown, producers, topic_producers, sealed }
     }
 
     /// Adds what is asked; order counts.
@@ -170,6 +174,7 @@ impl<'a> Group<'a> {
             self.sealed.delta.tails.entry(partition).or_default().1.push(run);
         }
         self.producers.extend(verdict.producers);
+        self.topic_producers.extend(verdict.topic_producers);
         let counts = record_counts(request);
         let outcomes = Outcomes::new(verdict.outcomes.iter().map(|outcome| stored(*outcome)).zip(counts));
         let record = Object { request_hash: hash, live_bytes: verdict.live_bytes, outcomes };
@@ -237,6 +242,11 @@ impl<'a> Group<'a> {
                 self.sealed.changes.put::<Producer>(key, &row);
             }
         }
+        for key in &self.topic_producers {
+            if let Some(row) = view.topic_producers.get(key).and_then(|state| state.row(last_use)) {
+                self.sealed.changes.put::<TopicProducer>(key, &row);
+            }
+        }
         // What a deletion took out of the view is gone from the delta as well.
         self.sealed.delta.tails.retain(|partition, (tail, _)| match view.tails.get(partition) {
             Some(found) => {
@@ -266,6 +276,7 @@ fn stored(outcome: BatchOutcome) -> Outcome {
     match outcome {
         BatchOutcome::Appended { base_offset } => Outcome::Appended { base_offset },
         BatchOutcome::Duplicate { base_offset } => Outcome::Duplicate { base_offset },
+        BatchOutcome::DuplicateElsewhere => Outcome::DuplicateElsewhere,
         BatchOutcome::Refused(RefusalReason::UnknownPartition) => Outcome::UnknownPartition,
         BatchOutcome::Refused(RefusalReason::OutOfOrderSequence { expected }) => {
             Outcome::OutOfOrderSequence { expected }
@@ -279,6 +290,7 @@ fn recalled(outcome: Outcome) -> BatchOutcome {
     match outcome {
         Outcome::Appended { base_offset } => BatchOutcome::Appended { base_offset },
         Outcome::Duplicate { base_offset } => BatchOutcome::Duplicate { base_offset },
+        Outcome::DuplicateElsewhere => BatchOutcome::DuplicateElsewhere,
         Outcome::UnknownPartition => BatchOutcome::Refused(RefusalReason::UnknownPartition),
         Outcome::OutOfOrderSequence { expected } => {
             BatchOutcome::Refused(RefusalReason::OutOfOrderSequence { expected })

@@ -108,6 +108,11 @@ fn truncated_read() {
     is_found(PlantedBug::TruncatedRead, &[CorruptRecord, Unreadable]);
 }
 
+#[test]
+fn window_forgotten() {
+    is_found(PlantedBug::WindowForgotten, &[Duplicate, IdempotenceBroken]);
+}
+
 /// Not a bug of ours but of whoever runs us: the power fails under a disk that lies.
 #[test]
 fn a_folder_that_does_not_sync() {

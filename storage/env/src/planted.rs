@@ -31,11 +31,13 @@ pub enum PlantedBug {
     StaleCachePage,
     /// A read that came back short is served as it is.
     TruncatedRead,
+    /// A request that is numbered per topic and was appended before is appended again.
+    WindowForgotten,
 }
 
 impl PlantedBug {
     /// Every planted bug, in the order of the table in `docs/testing.md`.
-    pub const ALL: [PlantedBug; 14] = [
+    pub const ALL: [PlantedBug; 15] = [
         Self::AckBeforePut,
         Self::AckBeforeFlush,
         Self::DuplicateFromTentative,
@@ -50,5 +52,6 @@ impl PlantedBug {
         Self::OffsetReused,
         Self::StaleCachePage,
         Self::TruncatedRead,
+        Self::WindowForgotten,
     ];
 }

@@ -13,6 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::scatter::Gathering;
 use crate::{metrics, refusal::Refusal};
 
+/// The base offset of records that are in the log, though where is not known any more.
+pub(crate) const OFFSET_UNKNOWN: i64 = -1;
+
 /// What becomes of a request.
 pub(crate) type Answer = Result<ProduceResponse, Refusal>;
 

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use eagre_model::{
-    TopicPartition, TopicRecord,
+    ProducerEpoch, ProducerId, TopicPartition, TopicRecord,
     batch::{BatchError, Compression, Limited, Limits, ValidBatch, validate},
     records::{BatchBuilder, ProducerFields},
 };
 use eagre_proto::v1::{ProducerSequence, Record, produce_request::Payload};
+use eagre_sequencer_api::{PartOf, ProducerSequence as Sequence};
 
 use crate::refusal::Refusal;
 
@@ -15,6 +16,17 @@ use crate::refusal::Refusal;
 pub(crate) struct CheckedBatch {
     pub bytes: Bytes,
     pub valid: ValidBatch,
+    /// It is a part of a request that is numbered per topic; its own header says nothing of that.
+    pub part: Option<NumberedPart>,
+}
+
+/// What is said of a request that is numbered per topic with each of its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NumberedPart {
+    /// Of the request's first record.
+    pub sequence: Sequence,
+    /// Its number is given when the parts are put into an object.
+    pub part_of: PartOf,
 }
 
 /// Where the records of a request go.
@@ -58,10 +70,20 @@ pub(crate) fn check(
         )),
         Some(Payload::Batch(bytes)) => {
             let valid = validate(&bytes, limits)?;
-            Ok(CheckedBatch { bytes, valid })
+            Ok(CheckedBatch { bytes, valid, part: None })
         }
         Some(Payload::Records(list)) => encode(&list.records, producer_fields(producer)?, limits, now_ms),
     }
+}
+
+/// The numbers of a request, checked.
+pub(super) fn sequence(producer: ProducerSequence) -> Result<Sequence, Refusal> {
+    let fields = producer_fields(Some(producer))?;
+    Ok(Sequence {
+        id: ProducerId(fields.producer_id),
+        epoch: ProducerEpoch(fields.producer_epoch),
+        first_sequence: fields.base_sequence,
+    })
 }
 
 fn producer_fields(producer: Option<ProducerSequence>) -> Result<ProducerFields, Refusal> {
@@ -97,7 +119,7 @@ fn encode(records: &[Record], producer: ProducerFields, limits: &Limits, now_ms:
         within(Limited::Batch, builder.size_bytes(), limits.max_batch_bytes)?;
     }
     let encoded = builder.finish(Compression::None)?;
-    Ok(CheckedBatch { bytes: encoded.bytes, valid: encoded.valid })
+    Ok(CheckedBatch { bytes: encoded.bytes, valid: encoded.valid, part: None })
 }
 
 /// A little more than the encoded record takes.

@@ -10,7 +10,7 @@ use eagre_objects::{Bucket, PutError};
 use eagre_sequencer_api::{CommitBatch, CommitRequest, CommitRun, ProducerSequence};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::edge::CheckedBatch;
+use super::edge::{CheckedBatch, NumberedPart};
 use crate::{GatewaySettings, jittered, metrics};
 
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -23,14 +23,21 @@ pub(super) type Parts = Vec<(TopicPartition, Vec<CheckedBatch>)>;
 pub(super) enum Cargo {
     Batches(Parts),
     /// An object that was refused under its old id.
-    Again(WalObject),
+    Again(Uploaded),
 }
 
-/// An object that is in the bucket.
+/// An object that is in the bucket, or about to be.
 pub(super) struct Uploaded {
     pub request: CommitRequest,
     /// Kept until the commit is answered, because it may have to be uploaded again under another id.
     pub object: WalObject,
+}
+
+impl Uploaded {
+    /// The same under another id.
+    pub fn renamed(self, id: ObjectId) -> Self {
+        Self { request: CommitRequest { object: id, ..self.request }, object: self.object.renamed(id) }
+    }
 }
 
 /// The upload failed for good: the object was not and will not be committed. Says why.
@@ -50,11 +57,10 @@ pub(crate) struct Uploader {
 impl Uploader {
     /// Returns when the object is durable.
     pub(super) async fn upload(self, id: ObjectId, cargo: Cargo) -> Result<Uploaded, UploadFailure> {
-        let object = match cargo {
+        let Uploaded { request, object } = match cargo {
             Cargo::Batches(parts) => build(id, parts),
-            Cargo::Again(object) => object.renamed(id),
+            Cargo::Again(refused) => refused.renamed(id),
         };
-        let request = commit_request(&object);
         if self.env.has_planted(PlantedBug::AckBeforePut) {
             let (later, bytes) = (self.clone(), object.bytes.clone());
             tokio::spawn(async move { later.put(id, bytes).await });
@@ -97,17 +103,29 @@ impl Uploader {
     }
 }
 
-pub(super) fn build(id: ObjectId, parts: Parts) -> WalObject {
+/// What is to be uploaded, and the request to commit it then.
+pub(super) fn build(id: ObjectId, parts: Parts) -> Uploaded {
     let mut builder = WalObjectBuilder::new();
+    let mut numbered = Vec::new();
     for (partition, batches) in parts {
         for batch in batches {
+            numbered.push(batch.part);
             builder.push(partition, batch.bytes, &batch.valid);
         }
     }
-    builder.finish(id)
+    let object = builder.finish(id);
+    let mut request = commit_request(&object);
+    // The parts came in the order of their partitions, as the runs of an object stand.
+    let batches = request.runs.iter_mut().flat_map(|run| &mut run.batches);
+    for (batch, part) in batches.zip(numbered) {
+        if let Some(NumberedPart { sequence, part_of }) = part {
+            (batch.producer, batch.part) = (Some(sequence), Some(part_of));
+        }
+    }
+    Uploaded { request, object }
 }
 
-pub(super) fn commit_request(object: &WalObject) -> CommitRequest {
+fn commit_request(object: &WalObject) -> CommitRequest {
     let run = |run: &WalRun| CommitRun {
         partition: run.partition,
         position_bytes: run.position_bytes,
@@ -134,6 +152,7 @@ fn commit_batch(batch: &WalBatch) -> CommitBatch {
         max_timestamp_ms: header.max_timestamp,
         attributes: header.attributes,
         producer,
+        part: None,
     }
 }
 

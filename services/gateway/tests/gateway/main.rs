@@ -5,6 +5,7 @@
 mod bad_input;
 mod compressed;
 mod fetch;
+mod numbered;
 mod produce;
 mod sequencer;
 mod topics;

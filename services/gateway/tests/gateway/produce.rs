@@ -116,12 +116,12 @@ async fn what_cannot_be_placed_is_refused_whole() {
     let world = World::new().await;
     world.topic("t", 4).await;
     let plain = || unplaced("t", &[(Some("a"), "x")]);
-    let numbered = ProducerSequence { producer_id: 1, producer_epoch: 0, first_sequence: 0 };
+    let numbered = ProducerSequence { producer_id: 1, producer_epoch: 0, first_sequence: -1 };
     let large = "x".repeat((1 << 20) + 1);
     let many: Vec<_> = (0..10_001).map(|_| (None, "")).collect();
     for (what, wrong) in [
         ("a ready batch", ProduceRequest { partition: None, ..of_batch("t", 0, batch(&["x"])) }),
-        ("a numbered one", ProduceRequest { producer: Some(numbered), ..plain() }),
+        ("a negative number", ProduceRequest { producer: Some(numbered), ..plain() }),
         ("nothing", ProduceRequest { payload: None, ..plain() }),
         ("no records", unplaced("t", &[])),
         ("one that is too large", unplaced("t", &[(Some("a"), "small"), (Some("b"), &large), (Some("c"), "small")])),
