@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use eagre_cache::{CacheSettings, PageCaches};
 use eagre_env::{Env, Listener};
 use eagre_objects::{Bucket, BucketUrl};
@@ -89,7 +90,8 @@ impl Dev {
         let grpc_listener = listen(&env, "--grpc", &settings.grpc).await?;
         let http_listener = listen(&env, "--http", &settings.http).await?;
         let (grpc, http) = (grpc_listener.local_addr(), http_listener.local_addr());
-        let observer = Arc::new(Observer { state: OnceLock::new(), prometheus: prometheus.clone() });
+        let observer =
+            Arc::new(Observer { state: OnceLock::new(), api: OnceLock::new(), prometheus: prometheus.clone() });
         let stop_http = CancellationToken::new();
         // It answers while the node starts: a supervisor must not take a slow start for a hang.
         let stop_unless_started = stop_http.clone().drop_guard();
@@ -109,6 +111,7 @@ impl Dev {
         };
         let node = Node::start(parts).await?;
         observer.state.get_or_init(|| node.state());
+        observer.api.get_or_init(|| http::api(node.api()));
         let upkeep = tokio::spawn(upkeep(prometheus));
         let stop_http = stop_unless_started.disarm();
         Ok(Self { grpc, http, node, http_server, stop_http, background, upkeep })
@@ -175,6 +178,8 @@ async fn upkeep(prometheus: PrometheusHandle) {
 struct Observer {
     /// Empty until the node has started.
     state: OnceLock<NodeState>,
+    /// The same.
+    api: OnceLock<Router>,
     prometheus: PrometheusHandle,
 }
 
@@ -188,5 +193,9 @@ impl Observed for Observer {
 
     fn ready(&self) -> Result<(), String> {
         self.state.get().ok_or("starting")?.ready()
+    }
+
+    fn api(&self) -> Option<Router> {
+        self.api.get().cloned()
     }
 }

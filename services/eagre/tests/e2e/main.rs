@@ -15,6 +15,8 @@ mod full_disk;
 #[cfg(test)]
 mod golden_bucket;
 #[cfg(test)]
+mod http_api;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod start;
