@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     UnknownTopic { topic: String },
     #[error("topic {topic:?} has no partition {partition}: it has {partitions}, numbered from 0; name one of these")]
     UnknownPartition { topic: String, partition: u32, partitions: u32 },
+    #[error("topic {topic:?} has another id than this request means: it was deleted and made anew; look it up again")]
+    AnotherTopic { topic: String },
     #[error("topic {topic:?} was deleted while this was under way; look the topic up again")]
     TopicGone { topic: String },
     #[error("there is a topic {topic:?} already; use it, or take another name")]
@@ -69,7 +71,9 @@ impl Refusal {
             Self::InvalidBatch(_) => (ErrorReason::InvalidBatch, Code::InvalidArgument),
             Self::CorruptBatch(_) => (ErrorReason::CorruptBatch, Code::InvalidArgument),
             Self::TooLarge(_) => (ErrorReason::TooLarge, Code::InvalidArgument),
-            Self::UnknownTopic { .. } | Self::TopicGone { .. } => (ErrorReason::UnknownTopic, Code::NotFound),
+            Self::UnknownTopic { .. } | Self::AnotherTopic { .. } | Self::TopicGone { .. } => {
+                (ErrorReason::UnknownTopic, Code::NotFound)
+            }
             Self::UnknownPartition { .. } => (ErrorReason::UnknownPartition, Code::NotFound),
             Self::TopicExists { .. } => (ErrorReason::TopicExists, Code::AlreadyExists),
             Self::InvalidTopicName { .. } => (ErrorReason::InvalidTopicName, Code::InvalidArgument),
@@ -127,7 +131,10 @@ impl Refusal {
             Self::OffsetOutOfRange { log_start_offset, high_watermark, .. } => {
                 vec![("log_start_offset", log_start_offset.to_string()), ("high_watermark", high_watermark.to_string())]
             }
-            Self::UnknownTopic { topic } | Self::TopicGone { topic } | Self::TopicExists { topic } => {
+            Self::UnknownTopic { topic }
+            | Self::AnotherTopic { topic }
+            | Self::TopicGone { topic }
+            | Self::TopicExists { topic } => {
                 vec![("topic", topic.clone())]
             }
             Self::UnknownPartition { topic, partitions, .. } => {
@@ -161,6 +168,7 @@ impl Refusal {
             | Self::InvalidBatch(_)
             | Self::TooLarge(_)
             | Self::UnknownTopic { .. }
+            | Self::AnotherTopic { .. }
             | Self::UnknownPartition { .. }
             | Self::TopicExists { .. }
             | Self::InvalidTopicName { .. }
@@ -182,6 +190,7 @@ impl Refusal {
             Self::UnknownPartition { .. } => Some("partition"),
             Self::OffsetOutOfRange { .. } => Some("position"),
             Self::UnknownTopic { .. }
+            | Self::AnotherTopic { .. }
             | Self::TopicGone { .. }
             | Self::TopicExists { .. }
             | Self::OutOfOrderSequence { .. }

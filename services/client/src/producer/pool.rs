@@ -194,6 +194,7 @@ impl Pool {
                     partition: Some(partition),
                     payload: Some(Payload::Batch(outgoing.bytes)),
                     producer: None,
+                    topic_id: None,
                 };
                 return Some(ProduceStreamRequest { request_id: attempt, request: Some(request) });
             }

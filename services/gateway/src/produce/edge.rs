@@ -6,7 +6,7 @@ use eagre_model::{
     batch::{BatchError, Compression, Limited, Limits, ValidBatch, validate},
     records::{BatchBuilder, ProducerFields},
 };
-use eagre_proto::v1::{ProducerSequence, Record, produce_request::Payload};
+use eagre_proto::v1::{ProduceRequest, ProducerSequence, Record, produce_request::Payload};
 use eagre_sequencer_api::{PartOf, ProducerSequence as Sequence};
 
 use crate::refusal::Refusal;
@@ -38,12 +38,21 @@ pub(crate) enum Place {
     ByKey,
 }
 
-/// Where a request goes in this topic.
-pub(crate) fn place(topic: &TopicRecord, partition: Option<u32>) -> Result<Place, Refusal> {
-    match partition {
+/// Where a request goes in this topic, if it is the one that the client means.
+pub(crate) fn place(topic: &TopicRecord, request: &ProduceRequest) -> Result<Place, Refusal> {
+    if request.topic_id.as_ref().is_some_and(|id| *id != topic_id(topic)) {
+        return Err(Refusal::AnotherTopic { topic: topic.name.clone() });
+    }
+    match request.partition {
         Some(number) => partition_of(topic, number).map(Place::Partition),
         None => Ok(Place::ByKey),
     }
+}
+
+/// A topic's id in the usual form of 128 bits, RFC 9562.
+pub(crate) fn topic_id(topic: &TopicRecord) -> String {
+    let hex = format!("{:032x}", topic.id);
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 /// The partition of this number.

@@ -95,7 +95,7 @@ impl ProduceAnswers {
         }
         let known = self.shared.directory.known(&parked.request.topic);
         let placed = known.and_then(|topic| {
-            let place = edge::place(&topic, parked.request.partition).ok()?;
+            let place = edge::place(&topic, &parked.request).ok()?;
             Some((topic, place))
         });
         match placed {
@@ -118,7 +118,7 @@ impl ProduceAnswers {
     fn looked_up(&mut self, name: &str, found: Result<Arc<TopicRecord>, TopicError>) {
         for parked in self.parked.remove(name).unwrap_or_default() {
             let placed = match &found {
-                Ok(topic) => edge::place(topic, parked.request.partition).map(|place| (topic, place)),
+                Ok(topic) => edge::place(topic, &parked.request).map(|place| (topic, place)),
                 Err(error) => Err(Refusal::of_lookup(error.clone(), name)),
             };
             match placed {

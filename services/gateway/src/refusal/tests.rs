@@ -14,6 +14,7 @@ fn all() -> Vec<Refusal> {
         Refusal::TooLarge(why()),
         Refusal::UnknownTopic { topic: topic() },
         Refusal::UnknownPartition { topic: topic(), partition: 2, partitions: 2 },
+        Refusal::AnotherTopic { topic: topic() },
         Refusal::TopicGone { topic: topic() },
         Refusal::TopicExists { topic: topic() },
         Refusal::InvalidTopicName { field: "name", why: why() },

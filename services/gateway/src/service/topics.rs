@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, async_trait};
 use super::refuse;
 use crate::{
     Shared,
+    produce::edge::topic_id,
     refusal::{Refusal, check_topic_name},
 };
 
@@ -115,27 +116,10 @@ fn topic(record: &TopicRecord) -> Topic {
     let partition = |number: u32| WirePartition { partition: number, residue_class: class(number as usize) };
     Topic {
         name: record.name.clone(),
-        id: uuid(record.id),
+        id: topic_id(record),
         placement: placement.into(),
         partitions: (0..record.placement.partitions()).map(partition).collect(),
         partition_map_version: record.partition_map_version,
         created_at_ms: record.created_at_ms,
-    }
-}
-
-/// The usual form of 128 bits, RFC 9562.
-fn uuid(id: u128) -> String {
-    let hex = format!("{id:032x}");
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_look_like_uuids() {
-        assert_eq!(uuid(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef), "01234567-89ab-cdef-0123-456789abcdef");
-        assert_eq!(uuid(1), "00000000-0000-0000-0000-000000000001");
     }
 }

@@ -20,6 +20,7 @@ fn request(producer_id: i64, first_sequence: i32, values: &[&str]) -> ProduceReq
         partition: None,
         payload: Some(Payload::Records(RecordList { records })),
         producer: Some(ProducerSequence { producer_id, producer_epoch: 0, first_sequence }),
+        topic_id: None,
     }
 }
 

@@ -94,7 +94,8 @@ pub(super) async fn produce(
     let mut service = ProduceServiceClient::new(api.routes)
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
         .max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let answer = service.produce(ProduceRequest { topic, partition, payload, producer }).await?.into_inner();
+    let answer =
+        service.produce(ProduceRequest { topic, partition, payload, producer, topic_id: None }).await?.into_inner();
     let positions = match partition {
         Some(partition) => {
             (answer.base_offset..).take(count).map(|offset| PositionBody { partition, offset }).collect()

@@ -24,6 +24,8 @@ use crate::{payload, time::EPOCH_MS, world::Phase};
 const PATIENCE: Duration = Duration::from_secs(4);
 /// After so many attempts a request is given up; its outcome stays unknown.
 const ATTEMPTS: usize = 60;
+/// The same once all is whole again.
+const ATTEMPTS_WHEN_QUIET: usize = 12;
 
 struct Scatterer {
     role: Role,
@@ -99,7 +101,7 @@ impl Scatterer {
     /// Takes a new producer id, under which everything begins anew.
     async fn begin(&mut self) {
         self.next_sequence.clear();
-        loop {
+        while self.role.world.phase() == Phase::Chaos {
             let mut service = self.any_gateway().produce();
             if let Ok(Ok(answer)) = timeout(PATIENCE, service.init_producer(InitProducerRequest {})).await {
                 self.producer = answer.into_inner().producer_id;
@@ -125,7 +127,12 @@ impl Scatterer {
     async fn settle(&self, request: &Request) -> bool {
         let mut told: Option<Vec<i64>> = None;
         let mut more = usize::try_from(self.random.below(3)).unwrap_or(0);
+        let mut quiet = 0;
         for attempt in 0..ATTEMPTS {
+            quiet += usize::from(self.role.world.phase() != Phase::Chaos);
+            if quiet > ATTEMPTS_WHEN_QUIET {
+                break;
+            }
             let verdicts = if self.random.below(4) == 0 {
                 let (one, other) = (self.any_gateway(), self.any_gateway());
                 let (one, other) = tokio::join!(self.attempt(&one, request), self.attempt(&other, request));
@@ -226,6 +233,7 @@ impl Scatterer {
                 producer_epoch: 0,
                 first_sequence: request.first_sequence,
             }),
+            topic_id: None,
         }
     }
 }
