@@ -267,6 +267,7 @@ impl Producer {
             partition: Some(lane.partition),
             payload: Some(Payload::Batch(batch)),
             producer: None,
+            topic_id: None,
         };
         place.send(ProduceStreamRequest { request_id, request: Some(request) });
         lane.sent += count;

@@ -326,14 +326,21 @@ mod tests {
     use super::*;
 
     fn answer(reason: ErrorReason, retriable: bool, outcome_unknown: bool) -> Verdict {
-        let error = ProduceError { reason: reason.into(), message: "why".into(), outcome_unknown, retriable };
+        let error = ProduceError {
+            reason: reason.into(),
+            message: "why".into(),
+            outcome_unknown,
+            retriable,
+            ..Default::default()
+        };
         Verdict::of_error(error, "orders", 7)
     }
 
     #[test]
     fn a_reason_of_a_later_version_is_decided_by_its_flags() {
         let later = |retriable, outcome_unknown| {
-            let error = ProduceError { reason: 9_999, message: "new".into(), outcome_unknown, retriable };
+            let error =
+                ProduceError { reason: 9_999, message: "new".into(), outcome_unknown, retriable, ..Default::default() };
             Verdict::of_error(error, "orders", 0)
         };
         assert_eq!(later(true, true), Verdict::Again { maybe_appended: true });

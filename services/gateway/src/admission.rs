@@ -7,8 +7,13 @@
 //! Who announces much and sends little must not stand in the way of the others: a message that is not whole is charged
 //! to the budget when a beginning of it is here, and all such messages may take half of the budget. The beginnings have
 //! a pool of their own, a sixteenth of the budget on top of it. What is whole when it comes needs neither.
+//!
+//! A compressed message is charged for what it may become, decompressed when it is whole, and then charged for what it
+//! has become. The inner service sees plain messages; its answers are compressed for clients that compress theirs.
 
+mod answers;
 mod body;
+mod codec;
 
 use std::{
     collections::VecDeque,
@@ -17,6 +22,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{
     body::Body,
@@ -25,6 +31,16 @@ use tonic::{
 };
 
 use body::AdmittedBody;
+use codec::Codecs;
+
+/// One byte of flags, four of length, big-endian.
+const PREFIX_BYTES: usize = 5;
+
+/// The length of the message that begins here, once its prefix is whole.
+fn message_bytes(begun: &[u8]) -> Option<usize> {
+    let prefix = begun.get(..PREFIX_BYTES)?;
+    Some(prefix[1..].iter().fold(0, |length, byte| (length << 8) | usize::from(*byte)))
+}
 
 /// Parts of the budget: one sixteenth, beside it, and one half, within it.
 const BEGUN_SHARE: usize = 16;
@@ -115,20 +131,31 @@ impl<S: NamedService> NamedService for Admitted<S> {
 
 impl<S> Service<http::Request<Body>> for Admitted<S>
 where
-    S: Service<http::Request<Body>>,
+    S: Service<http::Request<Body>, Response = http::Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = BoxFuture<'static, Result<http::Response<Body>, S::Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let codecs = match Codecs::take(request.headers_mut()) {
+            Ok(codecs) => codecs,
+            Err(status) => return std::future::ready(Ok(status.into_http())).boxed(),
+        };
         let grants = Grants::default();
         request.extensions_mut().insert(grants.clone());
         let (budget, bounds) = (self.budget.clone(), self.bounds);
-        self.inner.call(request.map(|body| Body::new(AdmittedBody::new(body, budget, grants, bounds))))
+        let admitted = |body| Body::new(AdmittedBody::new(body, codecs.requests, budget, grants, bounds));
+        let answer = self.inner.call(request.map(admitted));
+        match codecs.answers {
+            None => answer.boxed(),
+            Some(codec) => answer.map(move |answer| answer.map(|answer| answers::compressed(answer, codec))).boxed(),
+        }
     }
 }

@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     directory: Arc<TopicDirectory>,
     pipeline: Pipeline,
     budget: ByteBudget,
+    /// Of requests that carry no records.
+    small_budget: ByteBudget,
     streams: Arc<Streams>,
     tails: Arc<Tails>,
     bounds: Arc<Bounds>,
@@ -83,6 +85,7 @@ impl Gateway {
         let follow = tails.clone().follow(env.clone(), sequencer.clone(), directory.clone());
         let shared = Shared {
             budget: ByteBudget::new(settings.produce_bytes_max),
+            small_budget: ByteBudget::new(SMALL_REQUESTS_BYTES_MAX),
             streams: Streams::new(settings.streams_max),
             bounds: Arc::new(Bounds::new(sequencer.clone(), tails.clone())),
             ahead: ReadAhead::new(RunBytes::new(reader, sequencer.clone()), settings.read_ahead_bytes_max),
@@ -167,7 +170,7 @@ impl Shared {
         {
             return Ok((topic, found));
         }
-        check_topic_name(name)?;
+        check_topic_name("topic", name)?;
         let topic = self.directory.lookup(name).await.map_err(|error| Refusal::of_lookup(error, name))?;
         let found = place(&topic)?;
         Ok((topic, found))
@@ -190,6 +193,9 @@ impl Shared {
         }
     }
 }
+
+/// Two of the largest, compressed: such a one is charged for itself and for what it may become.
+const SMALL_REQUESTS_BYTES_MAX: usize = 4 * service::SMALL_MESSAGE_BYTES_MAX;
 
 /// As many as a producer may have unanswered in one partition.
 const REQUESTS_PER_STREAM_MIN: usize = 16;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Requests that carry no records.
-const SMALL_MESSAGE_BYTES_MAX: usize = 4 << 20;
+pub(crate) const SMALL_MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// All services of the gateway.
 pub(crate) fn routes(shared: &Arc<Shared>) -> Routes {
@@ -37,7 +37,10 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Routes {
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let topics =
         TopicServiceServer::new(topics::Topics(shared.clone())).max_decoding_message_size(SMALL_MESSAGE_BYTES_MAX);
-    Routes::new(topics).add_service(Admitted::new(produce, shared.budget.clone(), bounds)).add_service(fetch)
+    let small = MessageBounds { bytes_max: SMALL_MESSAGE_BYTES_MAX, ..bounds };
+    Routes::new(Admitted::new(topics, shared.small_budget.clone(), small))
+        .add_service(Admitted::new(produce, shared.budget.clone(), bounds))
+        .add_service(Admitted::new(fetch, shared.small_budget.clone(), small))
 }
 
 /// A refusal on its way out of a call.

@@ -105,7 +105,12 @@ impl Dev {
         }
         let more = if settings.debug_endpoints { profile::routes() } else { Router::new() };
         let process = ProcessMetrics::start(settings.build);
-        let observer = Arc::new(Observer { state: OnceLock::new(), process, prometheus: prometheus.clone() });
+        let observer = Arc::new(Observer {
+            state: OnceLock::new(),
+            api: OnceLock::new(),
+            process,
+            prometheus: prometheus.clone(),
+        });
         let stop_http = CancellationToken::new();
         // It answers while the node starts: a supervisor must not take a slow start for a hang.
         let stop_unless_started = stop_http.clone().drop_guard();
@@ -127,6 +132,7 @@ impl Dev {
         };
         let node = Node::start(parts).await?;
         observer.state.get_or_init(|| node.state());
+        observer.api.get_or_init(|| http::api(node.api()));
         let upkeep = tokio::spawn(upkeep(prometheus));
         let stop_http = stop_unless_started.disarm();
         Ok(Self { grpc, http, node, http_server, stop_http, background, upkeep })
@@ -189,6 +195,8 @@ async fn upkeep(prometheus: PrometheusHandle) {
 struct Observer {
     /// Empty until the node has started.
     state: OnceLock<NodeState>,
+    /// The same.
+    api: OnceLock<Router>,
     process: ProcessMetrics,
     prometheus: PrometheusHandle,
 }
@@ -204,5 +212,9 @@ impl Observed for Observer {
 
     fn ready(&self) -> Result<(), String> {
         self.state.get().ok_or("starting")?.ready()
+    }
+
+    fn api(&self) -> Option<Router> {
+        self.api.get().cloned()
     }
 }

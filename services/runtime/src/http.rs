@@ -1,11 +1,27 @@
-//! The HTTP port: metrics, liveness and readiness.
+//! The HTTP port: metrics, liveness and readiness, and the public [`api`] in JSON and as gRPC-web.
+
+mod answer;
+mod api;
+mod body;
+mod error;
+mod fetch;
+mod produce;
+mod query;
+mod topics;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use eagre_env::{Connection, Listener};
 use eagre_trace::Seldom;
 use tokio_util::sync::CancellationToken;
+use tonic::codegen::Service;
 
 /// What the HTTP port asks of the process behind it.
 pub trait Observed: Send + Sync + 'static {
@@ -14,7 +30,12 @@ pub trait Observed: Send + Sync + 'static {
 
     /// `Err` says what the process is waiting for before it can serve.
     fn ready(&self) -> Result<(), String>;
+
+    /// The public API; `None` until the process can serve.
+    fn api(&self) -> Option<Router>;
 }
+
+pub(crate) use api::router as api;
 
 /// How long accepting pauses after an error of the socket, such as a shortage of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -48,10 +69,10 @@ impl axum::serve::Listener for Accepting {
 }
 
 /// What there is, for whoever opens the address in a browser.
-const INDEX: &str = "Eagre\n\n/metrics  metrics for Prometheus\n/healthz  200 when the process answers\n/readyz   200 when it holds its shard and has joined it, else 503 and what it waits for\n";
+const INDEX: &str = "Eagre\n\n/v1/topics            GET lists topics, POST creates one\n/v1/topics/T          GET describes a topic, DELETE deletes it\n/v1/topics/T/records  POST appends records, GET reads some\n/v1/producers         POST gives a producer id\n/eagre.v1.*           gRPC-web\n/metrics  metrics for Prometheus\n/healthz  200 when the process answers\n/readyz   200 when it holds its shard and has joined it, else 503 and what it waits for\n";
 
-/// Serves until `stop`: `/` names the others, `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason until
-/// it can serve), and `more`.
+/// Serves until `stop`: `/` names the others, the API, `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason
+/// until it can serve), and `more`.
 pub(crate) async fn serve(
     listener: Box<dyn Listener>,
     observed: Arc<dyn Observed>,
@@ -63,11 +84,19 @@ pub(crate) async fn serve(
         .route("/metrics", get(|State(observed): State<Arc<dyn Observed>>| async move { observed.render_metrics() }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .fallback(call_api)
         .with_state(observed)
         .merge(more);
     axum::serve(Accepting { listener, trouble: Seldom::new() }, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
+}
+
+async fn call_api(State(observed): State<Arc<dyn Observed>>, request: Request) -> Response {
+    match observed.api() {
+        Some(mut api) => api.call(request).await.into_response(),
+        None => error::ApiError::unavailable("the service is starting; try again").into_response(),
+    }
 }
 
 async fn ready(State(observed): State<Arc<dyn Observed>>) -> (StatusCode, String) {

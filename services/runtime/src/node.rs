@@ -13,6 +13,7 @@ use eagre_sequencer_api::{remote::GrpcPeers, server::SequencerServer};
 use eagre_transport::ServerSettings;
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic_reflection::server::{
     Builder,
     v1::{ServerReflection, ServerReflectionServer},
@@ -110,6 +111,11 @@ impl Node {
     /// What the HTTP port asks; outlives the node.
     pub fn state(&self) -> NodeState {
         NodeState { gateway: self.gateway.clone(), sequencer: self.sequencer.clone() }
+    }
+
+    /// The public gRPC services, to be called in this process.
+    pub fn api(&self) -> Routes {
+        self.gateway.routes()
     }
 
     /// Returns when the node cannot serve any more though nobody stopped it: a bug ended its gateway.

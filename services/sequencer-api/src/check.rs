@@ -1,9 +1,11 @@
 //! Whether a commit request makes sense.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use eagre_model::batch::crc32c;
 
-use crate::{CommitRequest, INLINE_BYTES_MAX};
+use crate::{CommitBatch, CommitRequest, CommitRun, INLINE_BYTES_MAX, PartOf, ProducerSequence};
 
 /// What is wrong with a request: a bug of whoever made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +31,18 @@ pub enum RequestFault {
     /// The inline bytes of a batch have another CRC-32C than is said of them.
     #[error("the inline bytes of a batch are damaged")]
     InlineCorrupt,
+    /// A request that is numbered per topic is not whole, or its parts contradict each other.
+    #[error("a numbered request is torn")]
+    TornRequest,
+}
+
+/// What is said of a numbered request, and how many of its records were seen.
+struct Seen {
+    topic: u64,
+    producer: ProducerSequence,
+    part_of: PartOf,
+    records: u64,
+    last_partition: u32,
 }
 
 impl CommitRequest {
@@ -63,6 +77,7 @@ impl CommitRequest {
                 return Err(RequestFault::OutsideOfObject);
             }
         }
+        self.check_parts()?;
         self.inline.as_ref().map_or(Ok(()), |inline| self.check_inline(inline))
     }
 
@@ -87,4 +102,37 @@ impl CommitRequest {
         }
         if rest.is_empty() { Ok(()) } else { Err(RequestFault::InlineLength) }
     }
+
+    /// Every numbered request is here as a whole, in partitions of one topic in ascending order.
+    fn check_parts(&self) -> Result<(), RequestFault> {
+        let mut requests: BTreeMap<u32, Seen> = BTreeMap::new();
+        for run in &self.runs {
+            for (batch, part_of) in run.batches.iter().filter_map(|batch| Some((batch, batch.part?))) {
+                see_part(&mut requests, run, batch, part_of).ok_or(RequestFault::TornRequest)?;
+            }
+        }
+        let is_whole = |seen: &Seen| seen.records == u64::from(seen.part_of.records);
+        if requests.values().all(is_whole) { Ok(()) } else { Err(RequestFault::TornRequest) }
+    }
+}
+
+/// `None`: it contradicts a part before it.
+fn see_part(requests: &mut BTreeMap<u32, Seen>, run: &CommitRun, batch: &CommitBatch, part_of: PartOf) -> Option<()> {
+    let (topic, partition) = (run.partition.topic.0, run.partition.partition);
+    let (producer, records) = (batch.producer?, u64::from(batch.record_count));
+    match requests.get_mut(&part_of.number) {
+        None => {
+            let seen = Seen { topic, producer, part_of, records, last_partition: partition };
+            requests.insert(part_of.number, seen);
+        }
+        Some(seen) => {
+            let follows = seen.topic == topic && seen.last_partition < partition;
+            if !follows || seen.producer != producer || seen.part_of != part_of {
+                return None;
+            }
+            seen.records += records;
+            seen.last_partition = partition;
+        }
+    }
+    Some(())
 }

@@ -53,6 +53,20 @@ pub struct CommitBatch {
     pub attributes: i16,
     /// `None`: not idempotent.
     pub producer: Option<ProducerSequence>,
+    /// The batch holds a part of a request that is numbered per topic: the sequence is that of the request's first record.
+    /// `None`: it is numbered per partition, or not at all.
+    pub part: Option<PartOf>,
+}
+
+/// A request that is numbered per topic. Its parts, one a partition, come in one commit and are judged together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartOf {
+    /// Tells the requests of one commit apart; a lower one was taken before.
+    pub number: u32,
+    /// Records of all parts together.
+    pub records: u32,
+    /// The version of the partition map by which they were placed.
+    pub partition_map_version: u64,
 }
 
 /// A batch's place in its producer's order.
@@ -79,6 +93,8 @@ pub enum BatchOutcome {
         /// Offset of its first record.
         base_offset: i64,
     },
+    /// Its request was in the log already, by another partition map, or so long ago that only this is remembered.
+    DuplicateElsewhere,
     /// It is not in the log, and this attempt never will be.
     Refused(RefusalReason),
 }

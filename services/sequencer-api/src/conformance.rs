@@ -8,7 +8,7 @@ use eagre_model::{
 
 use crate::{
     BatchOutcome, CommitBatch, CommitFailure, CommitReply, CommitRequest, CommitRun, CommitStream, CreateTopicError,
-    Joined, PartitionBounds, ProducerSequence, RefusalReason, Sequencer, TailUpdate, TailUpdates, TopicError,
+    Joined, PartOf, PartitionBounds, ProducerSequence, RefusalReason, Sequencer, TailUpdate, TailUpdates, TopicError,
 };
 
 /// Puts a sequencer without topics to the test.
@@ -18,6 +18,7 @@ pub async fn check(sequencer: &dyn Sequencer) {
     gives_numbers_once(sequencer).await;
     commits_in_order(sequencer).await;
     judges_each_batch(sequencer).await;
+    judges_numbered_requests_whole(sequencer).await;
     answers_a_repetition_from_its_record(sequencer).await;
     answers_many_commits_in_order(sequencer).await;
     finds_runs(sequencer).await;
@@ -126,6 +127,31 @@ async fn judges_each_batch(sequencer: &dyn Sequencer) {
     let runs = [(of(&topic, 0), vec![by(1, 1, 1), by(1, 2, 1)])];
     let expected = [refused(RefusalReason::SequenceTooOld), BatchOutcome::Duplicate { base_offset: 6 }];
     assert_eq!(gateway.commit(runs).await, expected);
+}
+
+async fn judges_numbered_requests_whole(sequencer: &dyn Sequencer) {
+    let topic = ok(sequencer.create_topic("numbered", Some(3)).await);
+    let producer = ok(sequencer.init_producer().await);
+    let mut gateway = Gateway::join(sequencer).await;
+    let part = |first_sequence, number, records, of_all, partition_map_version| CommitBatch {
+        producer: Some(ProducerSequence { id: producer, epoch: ProducerEpoch(0), first_sequence }),
+        part: Some(PartOf { number, records: of_all, partition_map_version }),
+        ..batch(records)
+    };
+    let three =
+        |number| [(of(&topic, 0), vec![part(0, number, 2, 3, 1)]), (of(&topic, 2), vec![part(0, number, 1, 3, 1)])];
+    assert_eq!(gateway.commit(three(1)).await, [appended(0), appended(0)]);
+    let duplicate = BatchOutcome::Duplicate { base_offset: 0 };
+    assert_eq!(gateway.commit(three(5)).await, [duplicate, duplicate]);
+    let elsewhere = [(of(&topic, 1), vec![part(0, 1, 3, 3, 2)])];
+    assert_eq!(gateway.commit(elsewhere).await, [BatchOutcome::DuplicateElsewhere]);
+    let gap = [(of(&topic, 0), vec![part(4, 1, 1, 2, 1)]), (of(&topic, 1), vec![part(4, 1, 1, 2, 1)])];
+    let expected = refused(RefusalReason::OutOfOrderSequence { expected: 3 });
+    assert_eq!(gateway.commit(gap).await, [expected, expected]);
+    // The state comes back from where it is kept.
+    let mut other = Gateway::join(sequencer).await;
+    let next = [(of(&topic, 1), vec![part(3, 1, 1, 1, 1), part(0, 2, 3, 3, 2)])];
+    assert_eq!(other.commit(next).await, [appended(0), BatchOutcome::DuplicateElsewhere]);
 }
 
 async fn answers_a_repetition_from_its_record(sequencer: &dyn Sequencer) {
@@ -402,6 +428,7 @@ fn batch(records: u32) -> CommitBatch {
         max_timestamp_ms: 0,
         attributes: 0,
         producer: None,
+        part: None,
     }
 }
 

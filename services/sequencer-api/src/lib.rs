@@ -17,7 +17,7 @@ mod wire;
 pub use check::RequestFault;
 pub use commit::{
     BatchOutcome, CommitAnswer, CommitBatch, CommitFailure, CommitReply, CommitRequest, CommitRun, CommitStream,
-    INLINE_BYTES_MAX, ProducerSequence, RefusalReason,
+    INLINE_BYTES_MAX, PartOf, ProducerSequence, RefusalReason,
 };
 pub use error::{CreateTopicError, SequencerError, TopicError};
 pub use index::{Joined, PartitionBounds, Tail, TailUpdate, TailUpdates};

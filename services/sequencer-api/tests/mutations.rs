@@ -30,6 +30,7 @@ fn commit_requests_stand_mutations() {
         producer_id,
         producer_epoch: 2,
         first_sequence: 17,
+        part: (producer_id > 0).then_some(proto::PartOf { number: 1, records: 6, partition_map_version: 3 }),
     };
     let run = proto::CommitRun { partition: Some(PARTITION), position_bytes: 8, batches: vec![batch(-1), batch(9)] };
     let request = proto::CommitRequest {
@@ -50,7 +51,7 @@ fn commit_requests_stand_mutations() {
 
 #[test]
 fn commit_responses_stand_mutations() {
-    let outcomes = (1..=6).map(|kind| proto::BatchOutcome { kind, value: 5 }).collect();
+    let outcomes = (1..=7).map(|kind| proto::BatchOutcome { kind, value: 5 }).collect();
     let answer = proto::CommitResponse { object: Some(OBJECT), outcomes, failure: None, takes_inline: true };
     let failure = proto::CommitFailure { kind: 1, upload_epoch: 8, message: "too old".into() };
     let failed = proto::CommitResponse {

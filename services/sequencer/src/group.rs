@@ -6,7 +6,10 @@ use bytes::Bytes;
 use eagre_env::{Env, PlantedBug};
 use eagre_metadata::{
     Changes,
-    rows::{InlineBytes, Meta, MetaName, MetaValue, Object, Outcome, Outcomes, Producer, ProducerKey, RunRow, Tail},
+    rows::{
+        InlineBytes, Meta, MetaName, MetaValue, Object, Outcome, Outcomes, Producer, ProducerKey, RunRow, Tail,
+        TopicProducer, TopicProducerKey,
+    },
 };
 use eagre_model::{ObjectId, Placement, ProducerId, Run, TopicConfig, TopicPartition, TopicRecord};
 use eagre_sequencer_api::{
@@ -172,8 +175,10 @@ pub struct Sealed {
 pub struct Written {
     /// The commit records.
     pub records: BTreeMap<ObjectId, Object>,
-    /// The producers whose state changed.
+    /// The producers whose state changed in a partition.
     pub producers: BTreeSet<ProducerKey>,
+    /// The producers whose state changed in a topic.
+    pub topic_producers: BTreeSet<TopicProducerKey>,
 }
 
 impl<'a> Group<'a> {
@@ -250,6 +255,7 @@ impl<'a> Group<'a> {
             self.sealed.delta.tails.entry(partition).or_default().1.push(run);
         }
         self.sealed.written.producers.extend(verdict.producers);
+        self.sealed.written.topic_producers.extend(verdict.topic_producers);
         let counts = record_counts(request);
         let outcomes = Outcomes::new(verdict.outcomes.iter().map(|outcome| stored(*outcome)).zip(counts));
         let record = Object { request_hash: hash, live_bytes: verdict.live_bytes, outcomes };
@@ -375,6 +381,11 @@ impl<'a> Group<'a> {
                 self.sealed.changes.put::<Producer>(key, &row);
             }
         }
+        for key in &self.sealed.written.topic_producers {
+            if let Some(row) = view.topic_producers.get(key).and_then(|state| state.row(last_use)) {
+                self.sealed.changes.put::<TopicProducer>(key, &row);
+            }
+        }
         // What a deletion took out of the view is gone from the delta as well.
         self.sealed.delta.tails.retain(|partition, (tail, _)| match view.tails.get(partition) {
             Some(found) => {
@@ -404,6 +415,7 @@ fn stored(outcome: BatchOutcome) -> Outcome {
     match outcome {
         BatchOutcome::Appended { base_offset } => Outcome::Appended { base_offset },
         BatchOutcome::Duplicate { base_offset } => Outcome::Duplicate { base_offset },
+        BatchOutcome::DuplicateElsewhere => Outcome::DuplicateElsewhere,
         BatchOutcome::Refused(RefusalReason::UnknownPartition) => Outcome::UnknownPartition,
         BatchOutcome::Refused(RefusalReason::OutOfOrderSequence { expected }) => {
             Outcome::OutOfOrderSequence { expected }
@@ -417,6 +429,7 @@ fn recalled(outcome: Outcome) -> BatchOutcome {
     match outcome {
         Outcome::Appended { base_offset } => BatchOutcome::Appended { base_offset },
         Outcome::Duplicate { base_offset } => BatchOutcome::Duplicate { base_offset },
+        Outcome::DuplicateElsewhere => BatchOutcome::DuplicateElsewhere,
         Outcome::UnknownPartition => BatchOutcome::Refused(RefusalReason::UnknownPartition),
         Outcome::OutOfOrderSequence { expected } => {
             BatchOutcome::Refused(RefusalReason::OutOfOrderSequence { expected })

@@ -34,11 +34,16 @@ pub fn request_hash(request: &CommitRequest) -> u128 {
             hash.add(&batch.crc32c.to_be_bytes());
             hash.add(&batch.max_timestamp_ms.to_be_bytes());
             hash.add(&batch.attributes.to_be_bytes());
-            hash.add(&[u8::from(batch.producer.is_some())]);
+            hash.add(&[u8::from(batch.producer.is_some()) + u8::from(batch.part.is_some())]);
             if let Some(producer) = batch.producer {
                 hash.add(&producer.id.0.to_be_bytes());
                 hash.add(&producer.epoch.0.to_be_bytes());
                 hash.add(&producer.first_sequence.to_be_bytes());
+            }
+            if let Some(part) = batch.part {
+                hash.add(&part.number.to_be_bytes());
+                hash.add(&part.records.to_be_bytes());
+                hash.add(&part.partition_map_version.to_be_bytes());
             }
         }
     }

@@ -3,7 +3,7 @@
 //! It works on the *tentative* view. Whatever it decides becomes true only when the group's flush has ended.
 
 use eagre_env::{Env, HashMap, PlantedBug};
-use eagre_metadata::rows::{Producer, ProducerKey, SequenceRange, Tail, WINDOW_BATCHES};
+use eagre_metadata::rows::{Producer, ProducerKey, SequenceRange, Tail, TopicProducerKey, WINDOW_BATCHES};
 use eagre_model::{
     ProducerEpoch, Run, RunKind, TopicPartition, UploadEpoch,
     batch::{advance_sequence, crc32c_combine},
@@ -12,16 +12,19 @@ use eagre_sequencer_api::{
     BatchOutcome, CommitAnswer, CommitBatch, CommitRequest, CommitRun, ProducerSequence, RefusalReason,
 };
 
-use crate::producers::Producers;
+use self::{
+    order::{Numbered, Standing, standing},
+    request::Decisions,
+};
+use crate::producers::{Producers, TopicProducers};
+
+mod order;
+pub mod request;
 
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;
-
-/// Half of the sequence space: what is less than this ahead lies ahead, all else behind.
-const HALF_OF_SEQUENCES: u32 = 1 << 30;
-const LAST_SEQUENCE: u32 = i32::MAX as u32;
 
 /// What is known of a partition's log. The default is that of a partition without records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,11 +90,6 @@ impl ProducerState {
         row.map_or(Self::UNKNOWN, |row| Self { epoch: Some(row.epoch), window: row.window })
     }
 
-    /// The sequence that follows what was appended.
-    fn expected(&self) -> i32 {
-        self.window.last().map_or(0, |last| advance_sequence(last.last_sequence, 1))
-    }
-
     fn remember(&mut self, epoch: ProducerEpoch, batch: SequenceRange) {
         if self.epoch != Some(epoch) {
             self.epoch = Some(epoch);
@@ -104,6 +102,18 @@ impl ProducerState {
     }
 }
 
+impl Default for ProducerState {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
+impl Numbered for SequenceRange {
+    fn sequences(&self) -> (i32, i32) {
+        (self.first_sequence, self.last_sequence)
+    }
+}
+
 /// The tentative view that a commit is judged on. A partition that is not in it does not exist.
 #[derive(Debug)]
 pub struct View {
@@ -111,6 +121,8 @@ pub struct View {
     pub tails: HashMap<TopicPartition, TailState>,
     /// At least the producers of the request; see [`producers_of`].
     pub producers: Producers,
+    /// At least those of its requests that are numbered per topic; see [`request::topic_producers_of`].
+    pub topic_producers: TopicProducers,
 }
 
 /// What became of a request.
@@ -120,8 +132,10 @@ pub struct Verdict {
     pub outcomes: Vec<BatchOutcome>,
     /// The index rows to add, in offset order per partition.
     pub rows: Vec<(TopicPartition, Run)>,
-    /// The producers whose state changed.
+    /// The producers whose state changed in a partition.
     pub producers: Vec<ProducerKey>,
+    /// The producers whose state changed in a topic.
+    pub topic_producers: Vec<TopicProducerKey>,
     /// Bytes of the object that the index refers to.
     pub live_bytes: u64,
 }
@@ -132,6 +146,7 @@ pub struct Rules {
     whole_run_duplicate_check: bool,
     old_epoch_accepted: bool,
     unknown_producer_continues: bool,
+    window_forgotten: bool,
 }
 
 impl Rules {
@@ -141,6 +156,7 @@ impl Rules {
             whole_run_duplicate_check: env.has_planted(PlantedBug::WholeRunDuplicateCheck),
             old_epoch_accepted: env.has_planted(PlantedBug::OldEpochAccepted),
             unknown_producer_continues: env.has_planted(PlantedBug::ProducerStateLost),
+            window_forgotten: env.has_planted(PlantedBug::WindowForgotten),
         }
     }
 }
@@ -149,15 +165,16 @@ impl Rules {
 pub fn producers_of(request: &CommitRequest) -> impl Iterator<Item = ProducerKey> + '_ {
     request.runs.iter().flat_map(|run| {
         let of = move |producer: ProducerSequence| ProducerKey { partition: run.partition, producer: producer.id };
-        run.batches.iter().filter_map(move |batch| batch.producer.map(of))
+        run.batches.iter().filter(|batch| batch.part.is_none()).filter_map(move |batch| batch.producer.map(of))
     })
 }
 
 /// Judges every batch of a request in order and appends the accepted ones to the view.
 pub fn judge(view: &mut View, request: &CommitRequest, rules: Rules) -> Verdict {
-    let mut verdict = Verdict::default();
+    let (decisions, topic_producers) = Decisions::of(request, &view.tails, &mut view.topic_producers, rules);
+    let mut verdict = Verdict { topic_producers, ..Verdict::default() };
     for run in &request.runs {
-        judge_run(view, request, run, rules, &mut verdict);
+        judge_run(view, request, run, &decisions, rules, &mut verdict);
     }
     verdict
 }
@@ -167,7 +184,7 @@ pub fn duplicates_only(view: &View, request: &CommitRequest, rules: Rules) -> Op
     let mut outcomes = Vec::new();
     for run in &request.runs {
         for batch in &run.batches {
-            let sequence = batch.producer?;
+            let sequence = batch.producer.filter(|_| batch.part.is_none())?;
             let state = view.producers.get(&ProducerKey { partition: run.partition, producer: sequence.id })?;
             let last_sequence = advance_sequence(sequence.first_sequence, batch.record_count.saturating_sub(1));
             match objection(state, sequence, last_sequence, rules)? {
@@ -179,7 +196,14 @@ pub fn duplicates_only(view: &View, request: &CommitRequest, rules: Rules) -> Op
     Some(CommitAnswer { outcomes })
 }
 
-fn judge_run(view: &mut View, request: &CommitRequest, run: &CommitRun, rules: Rules, verdict: &mut Verdict) {
+fn judge_run(
+    view: &mut View,
+    request: &CommitRequest,
+    run: &CommitRun,
+    decisions: &Decisions,
+    rules: Rules,
+    verdict: &mut Verdict,
+) {
     let Some(tail) = view.tails.get_mut(&run.partition) else {
         let unknown = BatchOutcome::Refused(RefusalReason::UnknownPartition);
         verdict.outcomes.extend(run.batches.iter().map(|_| unknown));
@@ -189,7 +213,13 @@ fn judge_run(view: &mut View, request: &CommitRequest, run: &CommitRun, rules: R
     let mut stretch: Option<Run> = None;
     let mut first_duplicate = None;
     for (index, batch) in run.batches.iter().enumerate() {
-        let mut outcome = judge_batch(&mut view.producers, run.partition, batch, tail.next_offset, rules);
+        let mut outcome = match batch.producer.zip(batch.part) {
+            Some((sequence, part_of)) => {
+                let part = (batch, sequence, part_of);
+                decisions.outcome(&mut view.topic_producers, run.partition, part, tail.next_offset)
+            }
+            None => judge_batch(&mut view.producers, run.partition, batch, tail.next_offset, rules),
+        };
         if rules.whole_run_duplicate_check {
             outcome = whole_run(&mut first_duplicate, index, batch, outcome, tail.next_offset);
         }
@@ -198,7 +228,7 @@ fn judge_run(view: &mut View, request: &CommitRequest, run: &CommitRun, rules: R
             append(tail, batch);
             verdict.live_bytes += u64::from(batch.length_bytes);
             let of = |producer: ProducerSequence| ProducerKey { partition: run.partition, producer: producer.id };
-            verdict.producers.extend(batch.producer.map(of));
+            verdict.producers.extend(batch.producer.filter(|_| batch.part.is_none()).map(of));
             stretch = Some(match stretch {
                 Some(row) => extended(row, batch, tail),
                 None => first_of(request, position_bytes, batch, tail),
@@ -238,39 +268,11 @@ fn objection(
     last_sequence: i32,
     rules: Rules,
 ) -> Option<BatchOutcome> {
-    let refused = |reason| Some(BatchOutcome::Refused(reason));
-    let first_sequence = sequence.first_sequence;
-    let current = match state.epoch {
-        Some(current) if sequence.epoch < current => {
-            let accept = rules.old_epoch_accepted;
-            return if accept { None } else { refused(RefusalReason::ProducerFenced { current }) };
-        }
-        current => current,
-    };
-    if current != Some(sequence.epoch) {
-        let begins = first_sequence == 0 || (current.is_none() && rules.unknown_producer_continues);
-        return if begins { None } else { refused(RefusalReason::OutOfOrderSequence { expected: 0 }) };
+    match standing(state.epoch, &state.window, sequence, last_sequence, rules) {
+        Standing::Next => None,
+        Standing::Known(place) => Some(BatchOutcome::Duplicate { base_offset: state.window[place].base_offset }),
+        Standing::Refused(reason) => Some(BatchOutcome::Refused(reason)),
     }
-    let same = |known: &&SequenceRange| known.first_sequence == first_sequence && known.last_sequence == last_sequence;
-    if let Some(known) = state.window.iter().rev().find(same) {
-        return Some(BatchOutcome::Duplicate { base_offset: known.base_offset });
-    }
-    let expected = state.expected();
-    if first_sequence == expected {
-        return None;
-    }
-    let before_the_window =
-        state.window.first().is_some_and(|oldest| lies_ahead(first_sequence, oldest.first_sequence));
-    if before_the_window && !lies_ahead(expected, first_sequence) {
-        return refused(RefusalReason::SequenceTooOld);
-    }
-    refused(RefusalReason::OutOfOrderSequence { expected })
-}
-
-/// Whether `to` comes after `from`, counting modulo 2^31.
-fn lies_ahead(from: i32, to: i32) -> bool {
-    let distance = to.wrapping_sub(from).cast_unsigned() & LAST_SEQUENCE;
-    (1..HALF_OF_SEQUENCES).contains(&distance)
 }
 
 fn append(tail: &mut TailState, batch: &CommitBatch) {

@@ -13,13 +13,15 @@ use crate::{
     inline::{InlineLimits, InlineRuns},
     judge::{TailState, View},
     numbers::Block,
-    producers::Producers,
+    producers::{Producers, TopicProducers},
     settled::Settled,
     topics::{Topics, partitions},
 };
 
 /// Version of the rows as a whole. A store of another version is refused.
 const FORMAT: u64 = 1;
+/// The state of a producer in a topic may be so many times larger than that in a partition.
+const TOPIC_PRODUCER_WEIGHT: usize = 8;
 /// How many rows one scan of the load takes.
 const PAGE_ROWS: usize = 4_096;
 /// How many numbers a durable block holds: a restart loses what is left of one.
@@ -99,7 +101,11 @@ pub async fn load(
     let next_incarnation = number(MetaName::NextIncarnation).unwrap_or(1);
     let next_producer_id = number(MetaName::NextProducerId).unwrap_or(1);
     let loaded = Loaded {
-        view: View { tails, producers: Producers::new(producers_max) },
+        view: View {
+            tails,
+            producers: Producers::new(producers_max),
+            topic_producers: TopicProducers::new(producers_max / TOPIC_PRODUCER_WEIGHT),
+        },
         topics,
         incarnations: Block::starting_at(next_incarnation, INCARNATIONS_PER_BLOCK),
         producer_ids: Block::starting_at(next_producer_id, PRODUCER_IDS_PER_BLOCK),

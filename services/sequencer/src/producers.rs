@@ -1,26 +1,31 @@
 //! The states of producers that are held in memory: a bounded cache over rows of the store.
 
-use eagre_env::HashMap;
-use eagre_metadata::rows::ProducerKey;
+use std::hash::Hash;
 
-use crate::judge::ProducerState;
+use eagre_env::HashMap;
+use eagre_metadata::rows::{ProducerKey, TopicProducerKey};
+
+use crate::judge::{ProducerState, request::TopicProducerState};
+
+/// Those that number their requests per topic.
+pub type TopicProducers = Producers<TopicProducerKey, TopicProducerState>;
 
 /// Two generations. What is used moves to the young one; when that is full it becomes the old one and the old one goes.
 #[derive(Debug)]
-pub struct Producers {
-    young: HashMap<ProducerKey, ProducerState>,
-    old: HashMap<ProducerKey, ProducerState>,
+pub struct Producers<K = ProducerKey, S = ProducerState> {
+    young: HashMap<K, S>,
+    old: HashMap<K, S>,
     generation_max: usize,
 }
 
-impl Producers {
+impl<K: Copy + Eq + Hash, S: Default> Producers<K, S> {
     /// Holds between `entries_max / 2` and `entries_max` producers, and for the time of a group all that it needs.
     pub fn new(entries_max: usize) -> Self {
         Self { young: HashMap::default(), old: HashMap::default(), generation_max: (entries_max / 2).max(1) }
     }
 
     /// Whether the state is here; marks it as used, so that it stays until the next [`Self::shrink`].
-    pub fn touch(&mut self, key: &ProducerKey) -> bool {
+    pub fn touch(&mut self, key: &K) -> bool {
         if self.young.contains_key(key) {
             return true;
         }
@@ -34,19 +39,19 @@ impl Producers {
     }
 
     /// Puts in what the store holds.
-    pub fn insert(&mut self, key: ProducerKey, state: ProducerState) {
+    pub fn insert(&mut self, key: K, state: S) {
         self.old.remove(&key);
         self.young.insert(key, state);
     }
 
     /// The state; one that was never put in is unknown.
-    pub fn entry(&mut self, key: ProducerKey) -> &mut ProducerState {
+    pub fn entry(&mut self, key: K) -> &mut S {
         let moved = self.old.remove(&key);
-        self.young.entry(key).or_insert_with(|| moved.unwrap_or(ProducerState::UNKNOWN))
+        self.young.entry(key).or_insert_with(|| moved.unwrap_or_default())
     }
 
     /// The state, if it is here.
-    pub fn get(&self, key: &ProducerKey) -> Option<&ProducerState> {
+    pub fn get(&self, key: &K) -> Option<&S> {
         self.young.get(key).or_else(|| self.old.get(key))
     }
 

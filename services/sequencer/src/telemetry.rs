@@ -66,7 +66,7 @@ pub fn judged(reply: &CommitReply) {
 fn batch(outcome: BatchOutcome) {
     let outcome = match outcome {
         BatchOutcome::Appended { .. } => "appended",
-        BatchOutcome::Duplicate { .. } => "duplicate",
+        BatchOutcome::Duplicate { .. } | BatchOutcome::DuplicateElsewhere => "duplicate",
         BatchOutcome::Refused(RefusalReason::UnknownPartition) => "unknown_partition",
         BatchOutcome::Refused(RefusalReason::OutOfOrderSequence { .. }) => "out_of_order_sequence",
         BatchOutcome::Refused(RefusalReason::ProducerFenced { .. }) => "producer_fenced",

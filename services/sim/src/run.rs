@@ -14,7 +14,9 @@ use crate::{
     scenario::Scenario,
     time::{SimClock, VirtualTime},
     trace::{Fingerprint, Trace, show_logs},
-    workload::{Role, asker, auditor, churner, drainer, follower, prober, producer, setup, streamer, tailer},
+    workload::{
+        Role, asker, auditor, churner, drainer, follower, prober, producer, scatterer, setup, streamer, tailer,
+    },
     world::{Phase, World},
 };
 
@@ -170,6 +172,10 @@ impl Stage<'_> {
         for n in 0..scenario.streamers {
             let name = format!("streamer-{n}");
             workers.push(self.client(scenario, &name, 30 + n, streamer::run));
+        }
+        for n in 0..scenario.scatterers {
+            let name = format!("scatterer-{n}");
+            workers.push(self.client(scenario, &name, 33 + n, scatterer::run));
         }
         workers.push(self.client(scenario, "churner", 35, churner::run));
         workers.push(self.client(scenario, "asker", 40, asker::run));

@@ -188,6 +188,8 @@ pub struct Scenario {
     pub probers: usize,
     /// Clients that write without a producer id.
     pub streamers: usize,
+    /// Clients that number their requests per topic and leave the partition to the service.
+    pub scatterers: usize,
     /// Readers by plain gRPC.
     pub tailers: usize,
     /// Messages take up to so long.
@@ -245,6 +247,7 @@ impl Scenario {
             producers: 2,
             probers: 1 + usize::try_from(random.below(2)).unwrap_or(0),
             streamers: 1,
+            scatterers: 1,
             tailers: 2,
             network_latency_max: Duration::from_millis(1 + random.below(12)),
             delivery_timeout: Duration::from_millis([1_500, 5_000, 20_000, 20_000][pick(&random, 4)]),
@@ -307,7 +310,10 @@ impl Scenario {
             PlantedBug::InlineServedTentative => scenario.dies_often("flush.before"),
             PlantedBug::SwapBeforePut => scenario.dies_often("spill.before"),
             PlantedBug::SwapWithoutCheck => {}
-            PlantedBug::WholeRunDuplicateCheck | PlantedBug::OldEpochAccepted | PlantedBug::StaleCachePage => {}
+            PlantedBug::WholeRunDuplicateCheck
+            | PlantedBug::OldEpochAccepted
+            | PlantedBug::StaleCachePage
+            | PlantedBug::WindowForgotten => {}
             PlantedBug::FlushOutOfOrder | PlantedBug::FenceTooShort => scenario.dies_with_flushes_under_way(),
         }
         scenario
@@ -350,7 +356,7 @@ impl Scenario {
     /// the same again, and in a folder it is not put together with much else.
     fn deaths_follow_slow_flushes(&mut self) {
         (self.shape, self.bucket, self.faults) = (Shape::Single, BucketKind::Folder { fsync: true }, Faults::NONE);
-        (self.producers, self.streamers, self.probers) = (0, 0, 2);
+        (self.producers, self.streamers, self.scatterers, self.probers) = (0, 0, 0, 2);
         self.chaos = Duration::from_secs(12);
         let slow = Disturbance::AtPoint {
             node: 0,
@@ -435,7 +441,7 @@ impl Scenario {
 
     /// How many clients write; they come first.
     fn writers(&self) -> usize {
-        self.producers + self.probers + self.streamers
+        self.producers + self.probers + self.streamers + self.scatterers
     }
 
     /// How many clients there are whose links may be disturbed.

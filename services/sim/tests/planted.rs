@@ -137,6 +137,11 @@ fn timeout_is_success() {
     is_found(PlantedBug::TimeoutIsSuccess, &[IndexDangling, Unreadable]);
 }
 
+#[test]
+fn window_forgotten() {
+    is_found(PlantedBug::WindowForgotten, &[Duplicate, IdempotenceBroken]);
+}
+
 /// Not a bug of ours but of whoever runs us: the power fails under a disk that lies.
 #[test]
 fn a_folder_that_does_not_sync() {
@@ -146,6 +151,7 @@ fn a_folder_that_does_not_sync() {
             shape: Shape::Single,
             bucket: BucketKind::Folder { fsync: false },
             faults: Faults::NONE,
+            scatterers: 0,
             patience: Duration::from_secs(20),
             disturbances: vec![(Duration::from_secs(3), crash)],
             ..Scenario::of_seed(seed)
@@ -154,7 +160,15 @@ fn a_folder_that_does_not_sync() {
     // The whole metadata may be lost as well, and then the node does not start; that alone would be no proof.
     let expected = [LostWrite, Unseen, Vanished, Unreadable, IndexDangling, OffsetUntrue, InconsistentOffset];
     let is_named = |verdict: &Verdict| verdict.violations.iter().any(|found| expected.contains(&found.kind));
-    assert!((0..16).any(|seed| is_named(&run(&power_fails(seed)))), "nothing was lost");
+    let mut others = Vec::new();
+    let is_found = (0..32).any(|seed| {
+        let verdict = run(&power_fails(seed));
+        let is_named = is_named(&verdict);
+        let kinds: Vec<_> = verdict.violations.iter().take(3).map(|violation| violation.kind).collect();
+        others.push((seed, kinds, verdict.complaints));
+        is_named
+    });
+    assert!(is_found, "nothing was lost: {others:?}");
     assert!(run(&Scenario { bucket: BucketKind::Folder { fsync: true }, ..power_fails(0) }).is_clean());
 }
 

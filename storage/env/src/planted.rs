@@ -45,11 +45,13 @@ pub enum PlantedBug {
     SwapWithoutCheck,
     /// The index refers to an object of inline runs whose PUT has not ended.
     SwapBeforePut,
+    /// A request that is numbered per topic and was appended before is appended again.
+    WindowForgotten,
 }
 
 impl PlantedBug {
     /// Every planted bug, in the order of the table in `docs/testing.md`.
-    pub const ALL: [PlantedBug; 21] = [
+    pub const ALL: [PlantedBug; 22] = [
         Self::AckBeforePut,
         Self::AckBeforeFlush,
         Self::DuplicateFromTentative,
@@ -71,5 +73,6 @@ impl PlantedBug {
         Self::InlineServedTentative,
         Self::SwapWithoutCheck,
         Self::SwapBeforePut,
+        Self::WindowForgotten,
     ];
 }

@@ -233,6 +233,7 @@ impl Pool {
             partition: Some(slot.partition),
             payload: Some(Payload::Batch(outgoing.bytes)),
             producer: None,
+            topic_id: None,
         };
         ProduceStreamRequest { request_id: attempt, request: Some(request) }
     }

@@ -29,6 +29,7 @@ fn records(values: Vec<Vec<u8>>) -> ProduceRequest {
         partition: Some(0),
         payload: Some(Payload::Records(RecordList { records })),
         producer: None,
+        topic_id: None,
     }
 }
 

@@ -66,6 +66,7 @@ async fn produce(endpoint: String) {
                 producer_epoch: producer.producer_epoch,
                 first_sequence: i32::try_from(number).unwrap(),
             }),
+            topic_id: None,
         };
         let message = ProduceStreamRequest { request_id: FIRST_ID + number, request: Some(request) };
         requests.send(message).await.unwrap();

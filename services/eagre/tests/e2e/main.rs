@@ -17,6 +17,8 @@ mod full_disk;
 #[cfg(test)]
 mod golden_bucket;
 #[cfg(test)]
+mod http_api;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod metrics;

@@ -171,9 +171,18 @@ impl Server {
 
     /// Asks the HTTP port; returns status and body.
     pub fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
+        self.http("GET", path, "", b"")
+    }
+
+    /// The same with any method, and a body of that content type.
+    pub fn http(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> std::io::Result<(u16, String)> {
         let mut stream = TcpStream::connect(&self.http)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: eagre\r\nConnection: close\r\n\r\n")?;
+        stream.set_read_timeout(Some(BOUND))?;
+        let length = body.len();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: eagre\r\nConnection: close\r\n")?;
+        write!(stream, "Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n")?;
+        // A body that is refused unread may be cut off.
+        let _ = stream.write_all(body);
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));

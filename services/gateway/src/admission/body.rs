@@ -15,11 +15,11 @@ use tokio::{
 use tokio_util::sync::PollSemaphore;
 use tonic::{Status, body::Body};
 
-use super::{ByteBudget, Grants, MessageBounds};
+use super::{ByteBudget, Grants, MessageBounds, PREFIX_BYTES, codec::Codec, message_bytes};
 use crate::refusal::Refusal;
 
-/// One byte of flags, four of length, big-endian.
-const PREFIX_BYTES: usize = 5;
+/// The flag of a message that is compressed.
+const COMPRESSED: u8 = 1;
 /// What a request costs beside its bytes: so that empty ones are not free.
 const OVERHEAD_BYTES: usize = 768;
 /// So much of a message must be here, or all of it, before the whole of it is charged.
@@ -37,6 +37,9 @@ pub(super) struct AdmittedBody {
     arriving: PollSemaphore,
     grants: Grants,
     bounds: MessageBounds,
+    codec: Option<Codec>,
+    /// What the whole budget is: nothing is ever charged for more.
+    total_bytes: usize,
     /// Bytes that came and are not given out; the first one begins a message, unless one is being given out.
     held: BytesMut,
     /// Bytes of the present message that are granted and not given out.
@@ -45,6 +48,10 @@ pub(super) struct AdmittedBody {
     begun_permit: Option<OwnedSemaphorePermit>,
     arriving_permit: Option<OwnedSemaphorePermit>,
     arrival: Option<Arrival>,
+    /// The present message is compressed: its grant, for what it may become. It stays in what is held until it is whole.
+    compressed: Option<OwnedSemaphorePermit>,
+    /// The rest of a message that was decompressed, behind its prefix.
+    decompressed: Option<Bytes>,
     /// Runs while a grant is awaited.
     grant_wait: Option<Pin<Box<Sleep>>>,
 }
@@ -66,10 +73,12 @@ enum Admission {
 }
 
 impl AdmittedBody {
-    pub fn new(inner: Body, budget: ByteBudget, grants: Grants, bounds: MessageBounds) -> Self {
+    pub fn new(inner: Body, codec: Option<Codec>, budget: ByteBudget, grants: Grants, bounds: MessageBounds) -> Self {
         Self {
             inner,
             begun_bytes_max: budget.begun_bytes(),
+            total_bytes: budget.total_bytes,
+            codec,
             budget: PollSemaphore::new(budget.semaphore),
             begun: PollSemaphore::new(budget.begun),
             arriving: PollSemaphore::new(budget.arriving),
@@ -80,12 +89,17 @@ impl AdmittedBody {
             begun_permit: None,
             arriving_permit: None,
             arrival: None,
+            compressed: None,
+            decompressed: None,
             grant_wait: None,
         }
     }
 
     /// Gives out as much of what is held as is granted. `Ready(None)`: more bytes are needed first.
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        if let Some(rest) = self.decompressed.take() {
+            return Poll::Ready(Ok(Some(rest)));
+        }
         let mut end = 0;
         while end < self.held.len() {
             if self.granted_bytes == 0 {
@@ -98,12 +112,37 @@ impl AdmittedBody {
                     Poll::Pending => return Poll::Pending,
                 }
             }
+            if let Some(permit) = self.compressed.take() {
+                if end > 0 || self.held.len() < self.granted_bytes {
+                    self.compressed = Some(permit);
+                    break;
+                }
+                return Poll::Ready(self.decompress(permit).map(Some));
+            }
             let part = self.granted_bytes.min(self.held.len() - end);
             end += part;
             self.given(part);
         }
         let given = (end > 0).then(|| self.held.split_to(end).freeze());
         Poll::Ready(Ok(given))
+    }
+
+    /// Takes the whole compressed message out of what is held; returns the prefix of the plain one. What the grant was for
+    /// and is not needed goes back.
+    fn decompress(&mut self, mut permit: OwnedSemaphorePermit) -> Result<Bytes, Status> {
+        let message = self.held.split_to(self.granted_bytes);
+        self.given(message.len());
+        let Some(codec) = self.codec else { return Err(no_codec()) };
+        let plain = codec.decompress(&message[PREFIX_BYTES..], self.bounds.bytes_max)?;
+        drop(message);
+        let needed = plain.len() + OVERHEAD_BYTES;
+        drop(permit.split(permit.num_permits().saturating_sub(needed)));
+        self.grants.put(permit);
+        let length = u32::try_from(plain.len()).map_err(|_| stopped())?;
+        self.decompressed = (!plain.is_empty()).then(|| plain.into());
+        let mut prefix = BytesMut::from(&[0][..]);
+        prefix.extend_from_slice(&length.to_be_bytes());
+        Ok(prefix.freeze())
     }
 
     fn given(&mut self, bytes: usize) {
@@ -119,14 +158,20 @@ impl AdmittedBody {
     /// stand in each other's way only.
     fn poll_admission(&mut self, cx: &mut Context<'_>, at: usize) -> Poll<Result<Admission, Status>> {
         let rest = &self.held[at..];
-        let Some(prefix) = rest.get(..PREFIX_BYTES) else { return Poll::Ready(Ok(Admission::Incomplete)) };
-        let message = prefix[1..].iter().fold(0usize, |length, byte| (length << 8) | usize::from(*byte));
+        let Some(message) = message_bytes(rest) else { return Poll::Ready(Ok(Admission::Incomplete)) };
+        let is_compressed = rest[0] == COMPRESSED;
         let here = rest.len() - PREFIX_BYTES;
         if message > self.bounds.bytes_max {
             let limit = self.bounds.bytes_max;
             let text = format!("the request of {message} bytes is over the limit of {limit} bytes");
             return Poll::Ready(Err(Refusal::TooLarge(text).into()));
         }
+        let becomes = match self.codec {
+            Some(codec) if is_compressed => codec.bound_bytes(message, self.bounds.bytes_max),
+            None if is_compressed => return Poll::Ready(Err(no_codec())),
+            _ => 0,
+        };
+        let charge = (message + becomes + OVERHEAD_BYTES).min(self.total_bytes);
         if here < message {
             if self.begun_permit.is_none() {
                 let charge = (message.min(BEGUN_BYTES) + OVERHEAD_BYTES).min(self.begun_bytes_max);
@@ -142,8 +187,12 @@ impl AdmittedBody {
                 self.arriving_permit = Some(permit.ok_or_else(stopped)?);
             }
         }
-        let permit = ready!(self.budget.poll_acquire_many(cx, permits(message + OVERHEAD_BYTES)));
-        self.grants.put(permit.ok_or_else(stopped)?);
+        let permit = ready!(self.budget.poll_acquire_many(cx, permits(charge))).ok_or_else(stopped)?;
+        if is_compressed {
+            self.compressed = Some(permit);
+        } else {
+            self.grants.put(permit);
+        }
         self.begun_permit = None;
         self.granted();
         Poll::Ready(Ok(Admission::Granted(PREFIX_BYTES + message)))
@@ -192,7 +241,8 @@ impl AdmittedBody {
         if let Some(arrival) = &mut self.arrival {
             arrival.bytes += data.len();
         }
-        let passes = if self.held.is_empty() { self.granted_bytes.min(data.len()) } else { 0 };
+        let passes =
+            if self.held.is_empty() && self.compressed.is_none() { self.granted_bytes.min(data.len()) } else { 0 };
         let passing = data.split_to(passes);
         self.held.extend_from_slice(&data);
         if passes == 0 {
@@ -205,6 +255,11 @@ impl AdmittedBody {
 
 fn permits(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+fn no_codec() -> Status {
+    let why = "the request is marked as compressed, but the header grpc-encoding does not say how; set it";
+    Refusal::invalid("message", why).into()
 }
 
 fn stopped() -> Status {
@@ -237,8 +292,8 @@ impl HttpBody for AdmittedBody {
                 Poll::Ready(None) if this.held.is_empty() => return Poll::Ready(None),
                 Poll::Ready(None) => {
                     this.held.clear();
-                    let text = "the request ends within a message".to_owned();
-                    return Poll::Ready(Some(Err(Refusal::InvalidArgument(text).into())));
+                    let refusal = Refusal::invalid("message", "the request ends within a message; send it whole");
+                    return Poll::Ready(Some(Err(refusal.into())));
                 }
                 Poll::Pending => return this.poll_arrival(cx).map(|status| Some(Err(status))),
             }

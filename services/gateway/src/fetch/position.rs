@@ -38,7 +38,7 @@ pub(crate) async fn resolve(shared: &Arc<Shared>, partitions: Vec<FetchPartition
     let most = shared.settings.fetch_partitions_max;
     if partitions.len() > most {
         let text = format!("{} partitions are asked for, {most} are the most; use several calls", partitions.len());
-        return Err(Refusal::InvalidArgument(text));
+        return Err(Refusal::invalid("partitions", text));
     }
     match attempt(shared, &partitions).await {
         // What was remembered of a topic was out of date, and is forgotten now.
@@ -60,7 +60,8 @@ async fn attempt(shared: &Arc<Shared>, partitions: &[FetchPartition]) -> Result<
 
 async fn want(shared: &Arc<Shared>, asked: &FetchPartition) -> Result<Wanted, Refusal> {
     let position = asked.position.and_then(|position| position.position);
-    let position = position.ok_or_else(|| Refusal::InvalidArgument("the position is missing".into()))?;
+    let position =
+        position.ok_or_else(|| Refusal::invalid("position", "the position is missing; say where to begin"))?;
     let (topic, partition) = shared.locate(&asked.topic, |topic| partition_of(topic, asked.partition)).await?;
     Ok(Wanted { topic, partition, position })
 }

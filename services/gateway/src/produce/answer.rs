@@ -14,6 +14,9 @@ use tracing::Span;
 use super::{origin::Origin, scatter::Gathering};
 use crate::refusal::Refusal;
 
+/// The base offset of records that are in the log, though where is not known any more.
+pub(crate) const OFFSET_UNKNOWN: i64 = -1;
+
 /// What becomes of a request.
 pub(crate) type Answer = Result<ProduceResponse, Refusal>;
 

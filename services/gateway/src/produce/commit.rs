@@ -246,9 +246,9 @@ impl Committer {
                     self.env.fail_point("ack.after").await;
                 }
                 Effect::Forget(topic) => (self.forget)(topic),
-                Effect::UploadAgain { order, object, upload_epoch } => {
+                Effect::UploadAgain { order, uploaded, upload_epoch } => {
                     self.epoch = self.epoch.max(upload_epoch);
-                    self.upload(order, Cargo::Again(object), None);
+                    self.upload(order, Cargo::Again(uploaded), None);
                 }
             }
         }

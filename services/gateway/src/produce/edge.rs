@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use eagre_model::{
-    TopicPartition, TopicRecord,
+    ProducerEpoch, ProducerId, TopicPartition, TopicRecord,
     batch::{BatchError, Compression, Limited, Limits, ValidBatch, validate},
     records::{BatchBuilder, ProducerFields},
 };
-use eagre_proto::v1::{ProducerSequence, Record, produce_request::Payload};
+use eagre_proto::v1::{ProduceRequest, ProducerSequence, Record, produce_request::Payload};
+use eagre_sequencer_api::{PartOf, ProducerSequence as Sequence};
 
 use crate::refusal::Refusal;
 
@@ -15,6 +16,17 @@ use crate::refusal::Refusal;
 pub(crate) struct CheckedBatch {
     pub bytes: Bytes,
     pub valid: ValidBatch,
+    /// It is a part of a request that is numbered per topic; its own header says nothing of that.
+    pub part: Option<NumberedPart>,
+}
+
+/// What is said of a request that is numbered per topic with each of its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NumberedPart {
+    /// Of the request's first record.
+    pub sequence: Sequence,
+    /// Its number is given when the parts are put into an object.
+    pub part_of: PartOf,
 }
 
 /// Where the records of a request go.
@@ -26,12 +38,21 @@ pub(crate) enum Place {
     ByKey,
 }
 
-/// Where a request goes in this topic.
-pub(crate) fn place(topic: &TopicRecord, partition: Option<u32>) -> Result<Place, Refusal> {
-    match partition {
+/// Where a request goes in this topic, if it is the one that the client means.
+pub(crate) fn place(topic: &TopicRecord, request: &ProduceRequest) -> Result<Place, Refusal> {
+    if request.topic_id.as_ref().is_some_and(|id| *id != topic_id(topic)) {
+        return Err(Refusal::AnotherTopic { topic: topic.name.clone() });
+    }
+    match request.partition {
         Some(number) => partition_of(topic, number).map(Place::Partition),
         None => Ok(Place::ByKey),
     }
+}
+
+/// A topic's id in the usual form of 128 bits, RFC 9562.
+pub(crate) fn topic_id(topic: &TopicRecord) -> String {
+    let hex = format!("{:032x}", topic.id);
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 /// The partition of this number.
@@ -70,26 +91,39 @@ fn checked(
     now_ms: i64,
 ) -> Result<CheckedBatch, Refusal> {
     match payload {
-        None => Err(invalid("there are neither records nor a batch")),
-        Some(Payload::Batch(_)) if producer.is_some() => {
-            Err(invalid("a batch names its producer in its own header; leave the field producer out"))
-        }
+        None => Err(Refusal::invalid("payload", "there are neither records nor a batch")),
+        Some(Payload::Batch(_)) if producer.is_some() => Err(Refusal::invalid(
+            "producer",
+            "a batch names its producer in its own header; leave the field producer out",
+        )),
         Some(Payload::Batch(bytes)) => {
             let valid = validate(&bytes, limits)?;
-            Ok(CheckedBatch { bytes, valid })
+            Ok(CheckedBatch { bytes, valid, part: None })
         }
         Some(Payload::Records(list)) => encode(&list.records, producer_fields(producer)?, limits, now_ms),
     }
 }
 
+/// The numbers of a request, checked.
+pub(super) fn sequence(producer: ProducerSequence) -> Result<Sequence, Refusal> {
+    let fields = producer_fields(Some(producer))?;
+    Ok(Sequence {
+        id: ProducerId(fields.producer_id),
+        epoch: ProducerEpoch(fields.producer_epoch),
+        first_sequence: fields.base_sequence,
+    })
+}
+
 fn producer_fields(producer: Option<ProducerSequence>) -> Result<ProducerFields, Refusal> {
     let Some(producer) = producer else { return Ok(ProducerFields::NONE) };
     if producer.producer_id < 0 {
-        return Err(invalid("the producer id is negative; ask InitProducer for one"));
+        return Err(Refusal::invalid("producer.producer_id", "the producer id is negative; ask InitProducer for one"));
     }
-    let epoch = i16::try_from(producer.producer_epoch).map_err(|_| invalid("the producer epoch is over 32767"))?;
+    let over = |_| Refusal::invalid("producer.producer_epoch", "the producer epoch is over 32767");
+    let epoch = i16::try_from(producer.producer_epoch).map_err(over)?;
     if producer.first_sequence < 0 {
-        return Err(invalid("the first sequence is negative; 2147483647 is followed by 0"));
+        let why = "the first sequence is negative; 2147483647 is followed by 0";
+        return Err(Refusal::invalid("producer.first_sequence", why));
     }
     Ok(ProducerFields {
         producer_id: producer.producer_id,
@@ -100,7 +134,7 @@ fn producer_fields(producer: Option<ProducerSequence>) -> Result<ProducerFields,
 
 fn encode(records: &[Record], producer: ProducerFields, limits: &Limits, now_ms: i64) -> Result<CheckedBatch, Refusal> {
     if records.is_empty() {
-        return Err(invalid("there are no records"));
+        return Err(Refusal::invalid("records", "there are no records; send at least one"));
     }
     let capacity: usize = records.iter().map(estimate).sum();
     let mut builder = BatchBuilder::with_capacity(producer, (capacity + 61).min(limits.max_batch_bytes));
@@ -113,7 +147,7 @@ fn encode(records: &[Record], producer: ProducerFields, limits: &Limits, now_ms:
         within(Limited::Batch, builder.size_bytes(), limits.max_batch_bytes)?;
     }
     let encoded = builder.finish(Compression::None)?;
-    Ok(CheckedBatch { bytes: encoded.bytes, valid: encoded.valid })
+    Ok(CheckedBatch { bytes: encoded.bytes, valid: encoded.valid, part: None })
 }
 
 /// A little more than the encoded record takes.
@@ -137,10 +171,6 @@ fn within(what: Limited, size: usize, limit: usize) -> Result<(), BatchError> {
         return Ok(());
     }
     Err(BatchError::TooLarge { what, size_bytes: size as u64, limit_bytes: limit as u64 })
-}
-
-pub(super) fn invalid(why: &str) -> Refusal {
-    Refusal::InvalidArgument(why.to_owned())
 }
 
 #[cfg(test)]

@@ -36,22 +36,30 @@ pub(super) struct OpenObject {
     pub runs: BTreeMap<TopicPartition, Vec<PendingBatch>>,
     pub bytes: usize,
     pub opened: Option<Instant>,
+    /// How many requests it holds that are numbered per topic.
+    numbered: u32,
     /// None while no request in it is traced.
     pub span: Span,
 }
 
 impl Default for OpenObject {
     fn default() -> Self {
-        Self { runs: BTreeMap::new(), bytes: 0, opened: None, span: Span::none() }
+        Self { runs: BTreeMap::new(), bytes: 0, opened: None, numbered: 0, span: Span::none() }
     }
 }
 
 impl OpenObject {
-    fn push(&mut self, batch: PendingBatch) {
-        self.bytes += batch.batch.bytes.len();
+    fn push(&mut self, batches: Vec<PendingBatch>) {
         self.opened.get_or_insert_with(Instant::now);
-        eagre_trace::join(&mut self.span, &batch.ticket.span());
-        self.runs.entry(batch.partition).or_default().push(batch);
+        self.numbered += u32::from(batches.iter().any(|batch| batch.batch.part.is_some()));
+        for mut batch in batches {
+            if let Some(part) = &mut batch.batch.part {
+                part.part_of.number = self.numbered;
+            }
+            eagre_trace::join(&mut self.span, &batch.ticket.span());
+            self.bytes += batch.batch.bytes.len();
+            self.runs.entry(batch.partition).or_default().push(batch);
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -90,15 +98,19 @@ impl OpenObjects {
         Self { cutter, takes_inline, state: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Adds a batch. The order of calls is the order of batches in their partition. Refused once the gateway drains.
-    pub fn push(&self, batch: PendingBatch) {
+    /// Adds the batches of one request, all to the same object: they are committed together. The order of calls is the
+    /// order of batches in their partition. Refused once the gateway drains.
+    pub fn push(&self, batches: Vec<PendingBatch>) {
         let mut state = self.state();
         if state.draining {
             drop(state);
-            return batch.ticket.answer(Err(Refusal::Unavailable("this gateway is going away".into())));
+            for batch in batches {
+                batch.ticket.answer(Err(Refusal::Unavailable("this gateway is going away".into())));
+            }
+            return;
         }
         let was_empty = state.open.is_empty();
-        state.open.push(batch);
+        state.open.push(batches);
         let filled = self.cutter.is_full(state.open.bytes, state.open.runs.len());
         if let Some(reason) = filled {
             let object = std::mem::take(&mut state.open);

@@ -61,9 +61,10 @@ impl Pipeline {
         Self { open, joined: watch_joined, task: Mutex::new(Some(task)) }
     }
 
-    /// Takes a batch; its ticket is answered in time. The order of calls is the order in the partition.
-    pub fn submit(&self, batch: PendingBatch) {
-        self.open.push(batch);
+    /// Takes the batches of one request; their tickets are answered in time. The order of calls is the order in each
+    /// partition.
+    pub fn submit(&self, batches: Vec<PendingBatch>) {
+        self.open.push(batches);
     }
 
     /// What the sequencer said when this gateway joined.

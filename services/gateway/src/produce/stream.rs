@@ -94,7 +94,7 @@ impl ProduceAnswers {
         let topic = message.request.as_ref().map_or("", |request| &request.topic);
         let origin = Origin::new(self.caller.as_deref(), topic);
         let Some(request) = message.request else {
-            let refusal = Refusal::InvalidArgument("the request is missing".into());
+            let refusal = Refusal::invalid("request", "the request is missing");
             return self.lanes.answer_now(request_id, &origin, Err(refusal));
         };
         let parked = Parked { request_id, request, grant, origin };
@@ -103,13 +103,13 @@ impl ProduceAnswers {
         }
         let known = self.shared.directory.known(&parked.request.topic);
         let placed = known.and_then(|topic| {
-            let place = edge::place(&topic, parked.request.partition).ok()?;
+            let place = edge::place(&topic, &parked.request).ok()?;
             Some((topic, place))
         });
         match placed {
             Some((topic, place)) => self.submit(parked, &topic, place),
             None => {
-                if let Err(refusal) = check_topic_name(&parked.request.topic) {
+                if let Err(refusal) = check_topic_name("topic", &parked.request.topic) {
                     return self.lanes.answer_now(request_id, &parked.origin, Err(refusal));
                 }
                 let (shared, name) = (self.shared.clone(), parked.request.topic.clone());
@@ -126,7 +126,7 @@ impl ProduceAnswers {
     fn looked_up(&mut self, name: &str, found: Result<Arc<TopicRecord>, TopicError>) {
         for parked in self.parked.remove(name).unwrap_or_default() {
             let placed = match &found {
-                Ok(topic) => edge::place(topic, parked.request.partition).map(|place| (topic, place)),
+                Ok(topic) => edge::place(topic, &parked.request).map(|place| (topic, place)),
                 Err(error) => Err(Refusal::of_lookup(error.clone(), name)),
             };
             match placed {

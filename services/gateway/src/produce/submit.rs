@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use eagre_model::{TopicPartition, TopicRecord};
+use eagre_model::TopicRecord;
 use eagre_proto::v1::ProduceRequest;
 
 use super::{
-    answer::{Reply, Ticket},
-    edge::{self, CheckedBatch, Place},
+    answer::Reply,
+    edge::{self, Place},
     open::PendingBatch,
     scatter,
 };
@@ -27,7 +27,10 @@ pub(crate) fn submit(
             let ticket = reply.ticket(partition);
             let now_ms = shared.env.clock.unix_ms();
             match edge::check(topic, request.payload, request.producer, &shared.settings.batch_limits, now_ms) {
-                Ok(batch) => hand_over(shared, topic, partition, batch, ticket, grant),
+                Ok(batch) => {
+                    let pending = PendingBatch { topic: topic.clone(), partition, batch, ticket, grant };
+                    hand_over(shared, vec![pending]);
+                }
                 Err(refusal) => ticket.answer(Err(refusal)),
             }
         }
@@ -35,15 +38,10 @@ pub(crate) fn submit(
     }
 }
 
-/// Into the pipeline.
-pub(super) fn hand_over(
-    shared: &Shared,
-    topic: &Arc<TopicRecord>,
-    partition: TopicPartition,
-    batch: CheckedBatch,
-    ticket: Ticket,
-    grant: Option<Grant>,
-) {
-    metrics::accepted(batch.valid.header.record_count.unsigned_abs(), batch.bytes.len());
-    shared.pipeline.submit(PendingBatch { topic: topic.clone(), partition, batch, ticket, grant });
+/// The batches of one request into the pipeline.
+pub(super) fn hand_over(shared: &Shared, batches: Vec<PendingBatch>) {
+    for PendingBatch { batch, .. } in &batches {
+        metrics::accepted(batch.valid.header.record_count.unsigned_abs(), batch.bytes.len());
+    }
+    shared.pipeline.submit(batches);
 }

@@ -19,7 +19,7 @@ use eagre_sequencer_api::{CommitBatch, CommitRequest, CommitRun, ProducerSequenc
 use eagre_trace::Seldom;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::edge::CheckedBatch;
+use super::edge::{CheckedBatch, NumberedPart};
 use crate::{GatewaySettings, jittered, metrics};
 
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -32,14 +32,14 @@ pub(super) type Parts = Vec<(TopicPartition, Vec<CheckedBatch>)>;
 pub(super) enum Cargo {
     Batches(Parts),
     /// An object that was refused under its old id.
-    Again(WalObject),
+    Again(Uploaded),
 }
 
 impl Cargo {
     fn data_bytes(&self) -> usize {
         match self {
             Self::Batches(parts) => parts.iter().flat_map(|(_, batches)| batches).map(|batch| batch.bytes.len()).sum(),
-            Self::Again(object) => data_bytes(object),
+            Self::Again(refused) => data_bytes(&refused.object),
         }
     }
 }
@@ -49,6 +49,16 @@ pub(super) struct Uploaded {
     pub request: CommitRequest,
     /// Kept until the commit is answered, because it may have to be uploaded again under another id.
     pub object: WalObject,
+}
+
+impl Uploaded {
+    /// The same under another id, as if it had never been sent: neither inside of its request nor in the bucket.
+    pub fn renamed(self, id: ObjectId) -> Self {
+        let object = self.object.renamed(id);
+        let object_length_bytes = object.bytes.len() as u64;
+        let request = CommitRequest { object: id, object_length_bytes, inline: None, ..self.request };
+        Self { request, object }
+    }
 }
 
 /// The upload failed for good: the object was not and will not be committed. Says why.
@@ -85,10 +95,9 @@ impl Uploader {
         if !is_small || !self.takes_inline.load(Ordering::Relaxed) {
             return Err(cargo);
         }
-        let object = lay_out(id, cargo);
+        let Uploaded { request, object } = lay_out(id, cargo);
         let data = object.bytes.slice(..data_bytes(&object));
-        let request =
-            CommitRequest { object_length_bytes: data.len() as u64, inline: Some(data), ..commit_request(&object) };
+        let request = CommitRequest { object_length_bytes: data.len() as u64, inline: Some(data), ..request };
         metrics::went_inline();
         // Readers here find it as they find what was uploaded.
         self.reader.insert_written(id, object.bytes.clone());
@@ -97,8 +106,7 @@ impl Uploader {
 
     /// Returns when the object is durable.
     pub(super) async fn upload(self, id: ObjectId, cargo: Cargo) -> Result<Uploaded, UploadFailure> {
-        let object = lay_out(id, cargo);
-        let request = commit_request(&object);
+        let Uploaded { request, object } = lay_out(id, cargo);
         if self.env.has_planted(PlantedBug::AckBeforePut) {
             let (later, bytes) = (self.clone(), object.bytes.clone());
             tokio::spawn(async move { later.put(id, bytes).await });
@@ -144,10 +152,10 @@ impl Uploader {
     }
 }
 
-fn lay_out(id: ObjectId, cargo: Cargo) -> WalObject {
+fn lay_out(id: ObjectId, cargo: Cargo) -> Uploaded {
     match cargo {
         Cargo::Batches(parts) => build(id, parts),
-        Cargo::Again(object) => object.renamed(id),
+        Cargo::Again(refused) => refused.renamed(id),
     }
 }
 
@@ -156,17 +164,29 @@ fn data_bytes(object: &WalObject) -> usize {
     object.runs.iter().map(|run| usize::try_from(run.length_bytes).unwrap_or(usize::MAX)).sum()
 }
 
-pub(super) fn build(id: ObjectId, parts: Parts) -> WalObject {
+/// What is to be uploaded, and the request to commit it then.
+pub(super) fn build(id: ObjectId, parts: Parts) -> Uploaded {
     let mut builder = WalObjectBuilder::new();
+    let mut numbered = Vec::new();
     for (partition, batches) in parts {
         for batch in batches {
+            numbered.push(batch.part);
             builder.push(partition, batch.bytes, &batch.valid);
         }
     }
-    builder.finish(id)
+    let object = builder.finish(id);
+    let mut request = commit_request(&object);
+    // The parts came in the order of their partitions, as the runs of an object stand.
+    let batches = request.runs.iter_mut().flat_map(|run| &mut run.batches);
+    for (batch, part) in batches.zip(numbered) {
+        if let Some(NumberedPart { sequence, part_of }) = part {
+            (batch.producer, batch.part) = (Some(sequence), Some(part_of));
+        }
+    }
+    Uploaded { request, object }
 }
 
-pub(super) fn commit_request(object: &WalObject) -> CommitRequest {
+fn commit_request(object: &WalObject) -> CommitRequest {
     let run = |run: &WalRun| CommitRun {
         partition: run.partition,
         position_bytes: run.position_bytes,
@@ -197,6 +217,7 @@ fn commit_batch(batch: &WalBatch) -> CommitBatch {
         max_timestamp_ms: header.max_timestamp,
         attributes: header.attributes,
         producer,
+        part: None,
     }
 }
 

@@ -25,22 +25,22 @@ impl FetchService for Fetch {
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
         self.0.check_open().map_err(refuse)?;
         let request = request.into_inner();
-        let invalid = |why: &str| refuse(Refusal::InvalidArgument(why.to_owned()));
+        let invalid = |field, why: &str| refuse(Refusal::invalid(field, why));
         let stops = match request.end() {
             FetchEnd::Follow => false,
             FetchEnd::Stop => true,
             FetchEnd::Unspecified => {
-                return Err(invalid("say what to do at the end: FETCH_END_FOLLOW or FETCH_END_STOP"));
+                return Err(invalid("end", "say what to do at the end: FETCH_END_FOLLOW or FETCH_END_STOP"));
             }
         };
         let encoding = match request.encoding() {
             encoding @ (FetchEncoding::Records | FetchEncoding::Batches) => encoding,
             FetchEncoding::Unspecified => {
-                return Err(invalid("say in which form: FETCH_ENCODING_RECORDS or FETCH_ENCODING_BATCHES"));
+                return Err(invalid("encoding", "say in which form: FETCH_ENCODING_RECORDS or FETCH_ENCODING_BATCHES"));
             }
         };
         if request.partitions.is_empty() {
-            return Err(invalid("name at least one partition"));
+            return Err(invalid("partitions", "name at least one partition"));
         }
         let slot = self.0.streams.open().map_err(refuse)?;
         let places = resolve(&self.0, request.partitions).await.map_err(refuse)?;

@@ -49,7 +49,7 @@ impl ProduceService for Produce {
         self.0.check_open().map_err(refuse)?;
         let grant = request.extensions().get::<Grants>().and_then(Grants::take);
         let request = request.into_inner();
-        let place = |topic: &_| edge::place(topic, request.partition);
+        let place = |topic: &_| edge::place(topic, &request);
         let (topic, place) = self.0.locate(&request.topic, place).await.map_err(refuse)?;
         let (reply, answer) = Reply::unary(origin);
         submit(&self.0, &topic, place, request, reply, grant);

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, async_trait};
 use super::refuse;
 use crate::{
     Shared,
+    produce::edge::topic_id,
     refusal::{Refusal, check_topic_name},
 };
 
@@ -31,7 +32,7 @@ impl TopicService for Topics {
     ) -> Result<Response<CreateTopicResponse>, Status> {
         self.0.check_open().map_err(refuse)?;
         let CreateTopicRequest { name, partitions, max_message_bytes } = request.into_inner();
-        check_topic_name(&name).map_err(refuse)?;
+        check_topic_name("name", &name).map_err(refuse)?;
         check_max_message_bytes(max_message_bytes, &self.0.settings.batch_limits).map_err(refuse)?;
         let config = TopicConfig { max_message_bytes };
         let created = self.0.sequencer.create_topic_with(&name, partitions, config).await;
@@ -45,7 +46,7 @@ impl TopicService for Topics {
         request: Request<DescribeTopicRequest>,
     ) -> Result<Response<DescribeTopicResponse>, Status> {
         let name = request.into_inner().name;
-        check_topic_name(&name).map_err(refuse)?;
+        check_topic_name("name", &name).map_err(refuse)?;
         // Not out of the directory: the answer is about now.
         let found = self.0.sequencer.topic(&name).await;
         let record = found.map_err(|error| refuse(Refusal::of_lookup(error, &name)))?;
@@ -71,7 +72,7 @@ impl TopicService for Topics {
         let ListTopicsRequest { page_size, page_token } = request.into_inner();
         if !page_token.is_empty() {
             // The last name of the page before.
-            check_topic_name(&page_token).map_err(refuse)?;
+            check_topic_name("page_token", &page_token).map_err(refuse)?;
         }
         let max = match usize::try_from(page_size).unwrap_or(usize::MAX) {
             0 => PAGE_TOPICS_MAX,
@@ -95,7 +96,7 @@ impl TopicService for Topics {
     ) -> Result<Response<DeleteTopicResponse>, Status> {
         self.0.check_open().map_err(refuse)?;
         let name = request.into_inner().name;
-        check_topic_name(&name).map_err(refuse)?;
+        check_topic_name("name", &name).map_err(refuse)?;
         let deleted = self.0.sequencer.delete_topic(&name).await;
         if let Some(known) = self.0.directory.known(&name) {
             self.0.directory.forget(known.number);
@@ -109,7 +110,8 @@ impl TopicService for Topics {
 fn check_max_message_bytes(asked: Option<u32>, limits: &Limits) -> Result<(), Refusal> {
     let most = limits.max_batch_bytes;
     match asked {
-        Some(bytes) if !(MAX_MESSAGE_BYTES_MIN..=most).contains(&(bytes as usize)) => Err(Refusal::InvalidArgument(
+        Some(bytes) if !(MAX_MESSAGE_BYTES_MIN..=most).contains(&(bytes as usize)) => Err(Refusal::invalid(
+            "max_message_bytes",
             format!("max_message_bytes is {bytes}; it may be {MAX_MESSAGE_BYTES_MIN} to {most}"),
         )),
         Some(_) | None => Ok(()),
@@ -130,28 +132,11 @@ fn topic(record: &TopicRecord) -> Topic {
     let partition = |number: u32| WirePartition { partition: number, residue_class: class(number as usize) };
     Topic {
         name: record.name.clone(),
-        id: uuid(record.id),
+        id: topic_id(record),
         placement: placement.into(),
         partitions: (0..record.placement.partitions()).map(partition).collect(),
         partition_map_version: record.partition_map_version,
         created_at_ms: record.created_at_ms,
         max_message_bytes: record.config.max_message_bytes,
-    }
-}
-
-/// The usual form of 128 bits, RFC 9562.
-fn uuid(id: u128) -> String {
-    let hex = format!("{id:032x}");
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_look_like_uuids() {
-        assert_eq!(uuid(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef), "01234567-89ab-cdef-0123-456789abcdef");
-        assert_eq!(uuid(1), "00000000-0000-0000-0000-000000000001");
     }
 }

@@ -20,7 +20,7 @@ async fn positions_become_offsets() {
     for (value, timestamp_ms) in [("a", 1_000), ("b", 3_000), ("c", 2_000), ("d", 4_000)] {
         let records = vec![Record { timestamp_ms: Some(timestamp_ms), ..record(value) }];
         let payload = Some(produce_request::Payload::Records(RecordList { records }));
-        let request = ProduceRequest { topic: "t".into(), partition: Some(0), payload, producer: None };
+        let request = ProduceRequest { topic: "t".into(), partition: Some(0), payload, producer: None, topic_id: None };
         world.produce().produce(request).await.unwrap();
     }
     let cases = [

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where something unexpected happens")]
 
 mod bad_input;
+mod compressed;
 mod fetch;
 mod inline;
+mod numbered;
 mod produce;
 mod sequencer;
 mod topics;

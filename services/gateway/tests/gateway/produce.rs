@@ -81,7 +81,7 @@ fn unplaced(topic: &str, records: &[(Option<&str>, &str)]) -> ProduceRequest {
     };
     let records = records.iter().map(record).collect();
     let payload = Some(produce_request::Payload::Records(RecordList { records }));
-    ProduceRequest { topic: topic.to_owned(), partition: None, payload, producer: None }
+    ProduceRequest { topic: topic.to_owned(), partition: None, payload, producer: None, topic_id: None }
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,12 +116,12 @@ async fn what_cannot_be_placed_is_refused_whole() {
     let world = World::new().await;
     world.topic("t", 4).await;
     let plain = || unplaced("t", &[(Some("a"), "x")]);
-    let numbered = ProducerSequence { producer_id: 1, producer_epoch: 0, first_sequence: 0 };
+    let numbered = ProducerSequence { producer_id: 1, producer_epoch: 0, first_sequence: -1 };
     let large = "x".repeat((1 << 20) + 1);
     let many: Vec<_> = (0..10_001).map(|_| (None, "")).collect();
     for (what, wrong) in [
         ("a ready batch", ProduceRequest { partition: None, ..of_batch("t", 0, batch(&["x"])) }),
-        ("a numbered one", ProduceRequest { producer: Some(numbered), ..plain() }),
+        ("a negative number", ProduceRequest { producer: Some(numbered), ..plain() }),
         ("nothing", ProduceRequest { payload: None, ..plain() }),
         ("no records", unplaced("t", &[])),
         ("one that is too large", unplaced("t", &[(Some("a"), "small"), (Some("b"), &large), (Some("c"), "small")])),
@@ -354,6 +354,29 @@ async fn a_topic_deleted_and_made_anew_is_another_one() {
     assert_eq!(gone.get_details_error_info().unwrap().reason, "UNKNOWN_TOPIC");
     world.topic("t", 1).await;
     assert_eq!(world.append("t", 0, &["d"]).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_may_say_which_topic_of_that_name_it_means() {
+    let world = World::new().await;
+    let id = || async {
+        let request = CreateTopicRequest { name: "t".into(), partitions: Some(1), max_message_bytes: None };
+        world.topics().create_topic(request).await.unwrap().into_inner().topic.unwrap().id
+    };
+    let first = id().await;
+    let meant = |id: &str| ProduceRequest { topic_id: Some(id.to_owned()), ..records("t", 0, &["x"]) };
+    world.produce().produce(meant(&first)).await.unwrap();
+    world.topics().delete_topic(DeleteTopicRequest { name: "t".into() }).await.unwrap();
+    let second = id().await;
+    let (requests, mut answers) = world.stream().await;
+    for wrong in [&first, "", "no id"] {
+        let status = world.produce().produce(meant(wrong)).await.unwrap_err();
+        assert_eq!(status.code(), Code::NotFound, "{status}");
+        requests.send(request(1, meant(wrong))).await.unwrap();
+        assert_eq!(error(answers.message().await.unwrap().unwrap()).reason(), ErrorReason::UnknownTopic);
+    }
+    world.produce().produce(meant(&second)).await.unwrap();
+    assert_eq!(world.read_all("t", 0).await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,6 +48,8 @@ pub struct Mood {
 #[derive(Default)]
 pub struct State {
     topics: BTreeMap<String, TopicRecord>,
+    /// Those that number their requests per topic.
+    numbered: Windows,
     logs: BTreeMap<TopicPartition, Log>,
     records: BTreeMap<ObjectId, (CommitRequest, CommitAnswer)>,
     subscribers: Vec<(u64, mpsc::Sender<Arc<TailUpdate>>)>,
@@ -68,6 +70,19 @@ pub struct State {
     /// Bytes of inline batches, by where they begin.
     inline: BTreeMap<(ObjectId, u64), Bytes>,
 }
+
+type Windows = BTreeMap<(TopicNumber, ProducerId), Vec<Appended>>;
+
+/// Where the parts of an appended request are.
+fn places(windows: &mut Windows, (topic, id, first): (TopicNumber, ProducerId, i32)) -> &mut BTreeMap<u32, i64> {
+    &mut windows.get_mut(&(topic, id)).unwrap().iter_mut().find(|known| known.0 == first).unwrap().3
+}
+
+/// What a numbered request of a commit is: appended, or where its parts are.
+type Numbered = BTreeMap<u32, Result<(TopicNumber, ProducerId, i32), BatchOutcome>>;
+
+/// A request that was appended: its first and last sequence, its map version, and where its parts are.
+type Appended = (i32, i32, u64, BTreeMap<u32, i64>);
 
 #[derive(Default)]
 struct Log {
@@ -106,11 +121,15 @@ impl Log {
             }
             producer.window.push((sequence.first_sequence, last, self.next_offset));
         }
+        BatchOutcome::Appended { base_offset: self.append(batch) }
+    }
+
+    fn append(&mut self, batch: &CommitBatch) -> i64 {
         let base_offset = self.next_offset;
         self.next_offset += i64::from(batch.record_count);
         self.size_bytes += u64::from(batch.length_bytes);
         self.prefix_max = self.prefix_max.max(batch.max_timestamp_ms);
-        BatchOutcome::Appended { base_offset }
+        base_offset
     }
 
     fn bounds(&self) -> PartitionBounds {
@@ -120,6 +139,7 @@ impl Log {
 
 impl State {
     fn commit(&mut self, request: &CommitRequest) -> CommitReply {
+        assert_eq!(request.check(request.object.incarnation), Ok(()), "{request:?}");
         self.seen.push(request.object);
         let object = request.object;
         if let Some((known, answer)) = self.records.get(&object) {
@@ -133,6 +153,7 @@ impl State {
             let result = Err(CommitFailure::EpochBelowFloor { upload_epoch });
             return CommitReply { object, result, takes_inline: self.takes_inline };
         }
+        let numbered = self.judge_numbered(request);
         let mut outcomes = Vec::new();
         let mut tails = Vec::new();
         for run in &request.runs {
@@ -144,7 +165,22 @@ impl State {
             let mut added: Vec<Run> = Vec::new();
             let mut joins = false;
             for batch in &run.batches {
-                let outcome = log.judge(batch);
+                let part = batch.part.map(|part| numbered[&part.number]);
+                let partition = run.partition.partition;
+                let outcome = match part {
+                    None => log.judge(batch),
+                    Some(Ok(key)) => {
+                        let base_offset = log.append(batch);
+                        places(&mut self.numbered, key).insert(partition, base_offset);
+                        BatchOutcome::Appended { base_offset }
+                    }
+                    Some(Err(BatchOutcome::Duplicate { .. })) => {
+                        let sequence = batch.producer.unwrap();
+                        let key = (run.partition.topic, sequence.id, sequence.first_sequence);
+                        BatchOutcome::Duplicate { base_offset: places(&mut self.numbered, key)[&partition] }
+                    }
+                    Some(Err(outcome)) => outcome,
+                };
                 outcomes.push(outcome);
                 if let BatchOutcome::Appended { base_offset } = outcome {
                     if let Some(inline) = &request.inline {
@@ -189,6 +225,40 @@ impl State {
         self.records.insert(object, (request.clone(), answer.clone()));
         self.push(tails, Vec::new());
         CommitReply { object, result: Ok(answer), takes_inline: self.takes_inline }
+    }
+
+    /// Numbered requests are judged whole, in the order of their numbers.
+    fn judge_numbered(&mut self, request: &CommitRequest) -> Numbered {
+        let mut judged = Numbered::new();
+        let batches = request.runs.iter().flat_map(|run| run.batches.iter().map(move |batch| (run.partition, batch)));
+        let mut parts: Vec<_> =
+            batches.filter_map(|(partition, batch)| Some((batch.part?, partition, batch))).collect();
+        parts.sort_by_key(|(part, ..)| part.number);
+        for (part, partition, batch) in parts {
+            let sequence = batch.producer.unwrap();
+            let (topic, first) = (partition.topic, sequence.first_sequence);
+            let window = self.numbered.entry((topic, sequence.id)).or_default();
+            judged.entry(part.number).or_insert_with(|| {
+                let last = advance_sequence(first, part.records - 1);
+                let expected = window.last().map_or(0, |known| advance_sequence(known.1, 1));
+                if let Some(known) = window.iter().find(|known| (known.0, known.1) == (first, last)) {
+                    let same_map = known.2 == part.partition_map_version;
+                    let duplicate = BatchOutcome::Duplicate { base_offset: 0 };
+                    return Err(if same_map { duplicate } else { BatchOutcome::DuplicateElsewhere });
+                }
+                if first != expected {
+                    return Err(BatchOutcome::Refused(RefusalReason::OutOfOrderSequence { expected }));
+                }
+                window.push((first, last, part.partition_map_version, BTreeMap::new()));
+                Ok((topic, sequence.id, first))
+            });
+        }
+        judged
+    }
+
+    /// As if the topic's partitions had changed: gateways that look it up again see another version of the map.
+    pub fn change_map(&mut self, name: &str) {
+        self.topics.get_mut(name).unwrap().partition_map_version += 1;
     }
 
     fn push(&mut self, tails: Vec<Tail>, deleted_topics: Vec<TopicNumber>) {

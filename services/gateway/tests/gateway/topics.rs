@@ -45,7 +45,7 @@ async fn a_topic_takes_batches_up_to_its_own_limit() {
         let request = |bytes| {
             let records = vec![Record { value: Some(vec![b'x'; bytes].into()), ..Record::default() }];
             let payload = Some(produce_request::Payload::Records(RecordList { records }));
-            ProduceRequest { topic: "small".into(), partition, payload, producer: None }
+            ProduceRequest { topic: "small".into(), partition, payload, producer: None, topic_id: None }
         };
         let refused = world.produce().produce(request(1_024)).await.unwrap_err();
         assert_eq!(

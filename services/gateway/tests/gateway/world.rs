@@ -212,7 +212,7 @@ pub fn record(value: &str) -> Record {
 pub fn records(topic: &str, partition: u32, values: &[&str]) -> ProduceRequest {
     let records = values.iter().map(|value| record(value)).collect();
     let payload = Some(produce_request::Payload::Records(RecordList { records }));
-    ProduceRequest { topic: topic.into(), partition: Some(partition), payload, producer: None }
+    ProduceRequest { topic: topic.into(), partition: Some(partition), payload, producer: None, topic_id: None }
 }
 
 pub fn batch(values: &[&str]) -> Vec<u8> {
@@ -226,7 +226,7 @@ pub fn batch(values: &[&str]) -> Vec<u8> {
 
 pub fn of_batch(topic: &str, partition: u32, batch: Vec<u8>) -> ProduceRequest {
     let payload = Some(produce_request::Payload::Batch(batch.into()));
-    ProduceRequest { topic: topic.into(), partition: Some(partition), payload, producer: None }
+    ProduceRequest { topic: topic.into(), partition: Some(partition), payload, producer: None, topic_id: None }
 }
 
 /// Runs what is ready until `holds`.

@@ -5,8 +5,8 @@ use eagre_proto::internal::v1 as proto;
 
 use super::{Malformed, object, object_message, partition, partition_message};
 use crate::{
-    BatchOutcome, CommitAnswer, CommitBatch, CommitFailure, CommitReply, CommitRequest, CommitRun, ProducerSequence,
-    RefusalReason,
+    BatchOutcome, CommitAnswer, CommitBatch, CommitFailure, CommitReply, CommitRequest, CommitRun, PartOf,
+    ProducerSequence, RefusalReason,
 };
 
 const NO_PRODUCER: i64 = -1;
@@ -18,6 +18,7 @@ const UNKNOWN_PARTITION: u32 = 3;
 const OUT_OF_ORDER_SEQUENCE: u32 = 4;
 const PRODUCER_FENCED: u32 = 5;
 const SEQUENCE_TOO_OLD: u32 = 6;
+const DUPLICATE_ELSEWHERE: u32 = 7;
 
 const EPOCH_BELOW_FLOOR: u32 = 1;
 const MISMATCH: u32 = 2;
@@ -53,6 +54,11 @@ fn batch_message(batch: &CommitBatch) -> proto::CommitBatch {
         producer_id,
         producer_epoch,
         first_sequence,
+        part: batch.part.map(|part| proto::PartOf {
+            number: part.number,
+            records: part.records,
+            partition_map_version: part.partition_map_version,
+        }),
     }
 }
 
@@ -92,6 +98,11 @@ fn batch(message: proto::CommitBatch) -> Result<CommitBatch, Malformed> {
         max_timestamp_ms: message.max_timestamp_ms,
         attributes: attributes.cast_signed(),
         producer,
+        part: message.part.map(|part| PartOf {
+            number: part.number,
+            records: part.records,
+            partition_map_version: part.partition_map_version,
+        }),
     })
 }
 
@@ -116,6 +127,7 @@ fn outcome_message(outcome: BatchOutcome) -> proto::BatchOutcome {
     let (kind, value) = match outcome {
         BatchOutcome::Appended { base_offset } => (APPENDED, base_offset),
         BatchOutcome::Duplicate { base_offset } => (DUPLICATE, base_offset),
+        BatchOutcome::DuplicateElsewhere => (DUPLICATE_ELSEWHERE, 0),
         BatchOutcome::Refused(RefusalReason::UnknownPartition) => (UNKNOWN_PARTITION, 0),
         BatchOutcome::Refused(RefusalReason::OutOfOrderSequence { expected }) => {
             (OUT_OF_ORDER_SEQUENCE, i64::from(expected))
@@ -162,6 +174,7 @@ fn outcome(message: proto::BatchOutcome) -> Result<BatchOutcome, Malformed> {
             BatchOutcome::Refused(RefusalReason::ProducerFenced { current: ProducerEpoch(current) })
         }
         SEQUENCE_TOO_OLD => BatchOutcome::Refused(RefusalReason::SequenceTooOld),
+        DUPLICATE_ELSEWHERE => BatchOutcome::DuplicateElsewhere,
         _ => return Err(Malformed("the kind of outcome")),
     })
 }

@@ -21,6 +21,7 @@ fn some_request() -> CommitRequest {
         max_timestamp_ms: -1,
         attributes: -1,
         producer: None,
+        part: None,
     };
     let producer = ProducerSequence { id: ProducerId(0), epoch: ProducerEpoch(i16::MAX), first_sequence: i32::MAX };
     let idempotent = CommitBatch { attributes: 4, producer: Some(producer), ..plain.clone() };
@@ -85,6 +86,7 @@ fn replies_come_back() {
         refused(RefusalReason::OutOfOrderSequence { expected: i32::MAX }),
         refused(RefusalReason::ProducerFenced { current: ProducerEpoch(i16::MAX) }),
         refused(RefusalReason::SequenceTooOld),
+        BatchOutcome::DuplicateElsewhere,
     ];
     let results = [
         Ok(CommitAnswer { outcomes }),
@@ -215,7 +217,7 @@ fn replies_that_nobody_would_send_are_refused() {
     let fail = |kind| proto::CommitFailure { kind, upload_epoch: 0, message: String::new() };
     let bad = [
         outcome(0, 0),
-        outcome(7, 0),
+        outcome(8, 0),
         outcome(1, -1),
         outcome(2, -1),
         outcome(4, 1 << 31),

@@ -8,8 +8,8 @@ use std::{
 
 use eagre_env::PlantedBug;
 use eagre_metadata::{
-    Changes, ReadError,
-    rows::{Object, Producer, ProducerKey},
+    Changes, MetadataStore, ReadError, RowKind,
+    rows::{Object, Producer, ProducerKey, TopicProducer, TopicProducerKey},
 };
 use eagre_model::ObjectId;
 use eagre_sequencer_api::CommitReply;
@@ -24,7 +24,10 @@ use tracing::{Instrument as _, Span};
 use super::{Committer, CommitterEnd};
 use crate::{
     group::{Answer, Group, Sealed, Work, Written},
-    judge::{ProducerState, Rules, duplicates_only, producers_of},
+    judge::{
+        ProducerState, Rules, duplicates_only, producers_of,
+        request::{TopicProducerState, topic_producers_of},
+    },
     published::Delta,
     spill::PendingRun,
     telemetry,
@@ -187,23 +190,24 @@ impl Takeoff {
 
     async fn load_producers(&mut self, works: &[Work]) -> Result<(), ReadError> {
         let committer = &mut self.committer;
-        let producers = &mut committer.state.view.producers;
+        let view = &mut committer.state.view;
         let mut missing: Vec<ProducerKey> = Vec::new();
+        let mut missing_in_topics: Vec<TopicProducerKey> = Vec::new();
         for work in works {
             if let Work::Commit { request, .. } = work {
-                missing.extend(producers_of(request).filter(|key| !producers.touch(key)));
+                missing.extend(producers_of(request).filter(|key| !view.producers.touch(key)));
+                missing_in_topics.extend(topic_producers_of(request).filter(|key| !view.topic_producers.touch(key)));
             }
         }
         if committer.env.has_planted(PlantedBug::ProducerStateLost) {
             missing.clear();
+            missing_in_topics.clear();
         }
-        missing.sort_unstable();
-        missing.dedup();
-        let store = &committer.store;
-        let look_up = |key| async move { store.get::<Producer>(&key).await.map(|row| (key, row)) };
-        let mut found = stream::iter(missing).map(look_up).buffered(LOOKUPS_PARALLEL);
-        while let Some((key, row)) = found.try_next().await? {
-            producers.insert(key, ProducerState::of_row(row));
+        for (key, row) in look_up::<Producer>(&committer.store, missing).await? {
+            view.producers.insert(key, ProducerState::of_row(row));
+        }
+        for (key, row) in look_up::<TopicProducer>(&committer.store, missing_in_topics).await? {
+            view.topic_producers.insert(key, TopicProducerState::of_row(row));
         }
         Ok(())
     }
@@ -244,14 +248,34 @@ impl Takeoff {
 
     /// Lets go of producers that were not used for long. What the store does not show yet stays.
     fn shrink_producers(&mut self) {
-        let producers = &mut self.committer.state.view.producers;
-        for key in self.airborne.iter().flat_map(|written| &written.producers) {
-            producers.touch(key);
+        let view = &mut self.committer.state.view;
+        for written in &self.airborne {
+            for key in &written.producers {
+                view.producers.touch(key);
+            }
+            for key in &written.topic_producers {
+                view.topic_producers.touch(key);
+            }
         }
-        producers.shrink();
-        telemetry::producers(producers.len());
+        view.producers.shrink();
+        view.topic_producers.shrink();
+        telemetry::producers(view.producers.len() + view.topic_producers.len());
         telemetry::inline_held(self.committer.state.inline.held());
     }
+}
+
+/// The rows of these keys, each once.
+async fn look_up<R: RowKind>(
+    store: &MetadataStore,
+    mut keys: Vec<R::Key>,
+) -> Result<Vec<(R::Key, Option<R::Value>)>, ReadError>
+where
+    R::Key: Ord + Copy,
+{
+    keys.sort_unstable();
+    keys.dedup();
+    let get = |key| async move { store.get::<R>(&key).await.map(|row| (key, row)) };
+    stream::iter(keys).map(get).buffered(LOOKUPS_PARALLEL).try_collect().await
 }
 
 /// How many of these go into one group; at least one.

@@ -68,7 +68,15 @@ fn any_batch() -> impl Strategy<Value = CommitBatch> {
         })),
     ];
     (1..3u32, -5..50i64, 0..u32::MAX, producer).prop_map(|(record_count, max_timestamp_ms, crc32c, producer)| {
-        CommitBatch { length_bytes: record_count * 7, record_count, crc32c, max_timestamp_ms, attributes: 0, producer }
+        CommitBatch {
+            length_bytes: record_count * 7,
+            record_count,
+            crc32c,
+            max_timestamp_ms,
+            attributes: 0,
+            producer,
+            part: None,
+        }
     })
 }
 
@@ -99,7 +107,7 @@ proptest! {
         let of = |partition| TopicPartition { topic: TopicNumber(1), partition };
         // Partition 2 does not exist.
         let tails = (0..2).map(|partition| (of(partition), TailState::EMPTY)).collect();
-        let mut view = View { tails, producers: Producers::new(1_000) };
+        let mut view = View { tails, producers: Producers::new(1_000), topic_producers: TopicProducers::new(1_000) };
         let mut model = Model::default();
         let mut tiled = BTreeMap::<TopicPartition, i64>::new();
         for (number, runs) in requests.into_iter().enumerate() {

@@ -9,7 +9,11 @@ const NOWHERE: TopicPartition = TopicPartition { topic: TopicNumber(9), partitio
 
 fn view() -> View {
     let tails = [(FIRST, TailState::EMPTY), (SECOND, TailState::EMPTY)];
-    View { tails: tails.into_iter().collect(), producers: Producers::new(1_000) }
+    View {
+        tails: tails.into_iter().collect(),
+        producers: Producers::new(1_000),
+        topic_producers: TopicProducers::new(1_000),
+    }
 }
 
 fn batch(records: u32) -> CommitBatch {
@@ -20,6 +24,7 @@ fn batch(records: u32) -> CommitBatch {
         max_timestamp_ms: 0,
         attributes: 0,
         producer: None,
+        part: None,
     }
 }
 

@@ -207,6 +207,7 @@ pub fn batch(records: u32) -> CommitBatch {
         max_timestamp_ms: 1_000,
         attributes: 0,
         producer: None,
+        part: None,
     }
 }
 

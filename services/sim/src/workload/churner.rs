@@ -123,6 +123,7 @@ impl Churner {
                 partition: Some(1),
                 payload: Some(Payload::Records(RecordList { records: vec![record] })),
                 producer: None,
+                topic_id: None,
             };
             let answer = timeout(PATIENCE, gateway.produce().produce(request)).await;
             decided = self.decide(answer.ok())?.map(|answer| answer.base_offset);

@@ -9,6 +9,7 @@ pub(crate) mod gateway;
 pub(crate) mod prober;
 pub(crate) mod prober_turns;
 pub(crate) mod producer;
+pub(crate) mod scatterer;
 pub(crate) mod setup;
 pub(crate) mod streamer;
 pub(crate) mod tailer;

@@ -217,6 +217,7 @@ impl Prober {
             partition: Some(batch.partition.partition),
             payload: Some(payload),
             producer,
+            topic_id: None,
         }
     }
 }

@@ -99,6 +99,7 @@ impl OneStream<'_> {
             partition: Some(partition.partition),
             payload: Some(Payload::Records(RecordList { records: vec![record] })),
             producer: None,
+            topic_id: None,
         };
         ProduceStreamRequest { request_id, request: Some(request) }
     }

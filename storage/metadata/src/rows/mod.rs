@@ -17,6 +17,7 @@ mod run;
 mod tail;
 mod topic;
 mod topic_name;
+mod topic_producer;
 
 pub use free::Free;
 pub use inline_bytes::InlineBytes;
@@ -28,6 +29,9 @@ pub use run::{RunKey, RunRow};
 pub use tail::Tail;
 pub use topic::{Topic, TopicState};
 pub use topic_name::TopicName;
+pub use topic_producer::{
+    NumberedRequest, RequestPart, TopicProducer, TopicProducerKey, WINDOW_PARTS, WINDOW_REQUESTS,
+};
 
 use bytes::Bytes;
 use eagre_model::{TopicNumber, TopicPartition};

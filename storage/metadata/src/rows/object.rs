@@ -4,7 +4,8 @@
 //! key: slot 0, upload epoch u64, incarnation u64, number u64; so the objects below a floor are one range
 //! value v1: request hash (16 bytes big-endian), live bytes, count of stretches, then the stretches: outcome byte, count
 //!   of batches, and for 1 appended and 2 duplicate the base offset of the first batch (the others follow it without a
-//!   gap); 3 unknown partition; for 4 out of order the expected sequence; for 5 fenced the current epoch; 6 too old
+//!   gap); 3 unknown partition; for 4 out of order the expected sequence; for 5 fenced the current epoch; 6 too old;
+//!   7 duplicate whose place is not said
 
 use bytes::Bytes;
 use eagre_model::{ObjectId, ProducerEpoch, UploadEpoch};
@@ -50,6 +51,8 @@ pub enum Outcome {
     },
     /// Before the remembered window.
     SequenceTooOld,
+    /// It was in the log already; where is not remembered, or by another partition map.
+    DuplicateElsewhere,
 }
 
 /// Outcomes of all batches, stored as stretches of equal ones.
@@ -121,6 +124,7 @@ impl Outcome {
             Self::OutOfOrderSequence { expected } => writer.u8(4).varint(count).natural_varint(i64::from(expected)),
             Self::ProducerFenced { current } => writer.u8(5).varint(count).natural_varint(i64::from(current.0)),
             Self::SequenceTooOld => writer.u8(6).varint(count),
+            Self::DuplicateElsewhere => writer.u8(7).varint(count),
         };
     }
 }
@@ -145,6 +149,7 @@ impl Stretch {
                 Outcome::ProducerFenced { current: ProducerEpoch(current) }
             }
             6 => Outcome::SequenceTooOld,
+            7 => Outcome::DuplicateElsewhere,
             _ => return Err(RowError::OutOfRange("outcome")),
         };
         Ok(Self { first, batches })

@@ -109,11 +109,11 @@ impl RowKind for Producer {
 }
 
 /// Steps from one sequence to another, modulo 2^31.
-fn distance(from: i32, to: i32) -> i64 {
+pub(super) fn distance(from: i32, to: i32) -> i64 {
     (i64::from(to) - i64::from(from)).rem_euclid(SEQUENCES)
 }
 
-fn step(from: i32, distance: u64) -> Result<i32, RowError> {
+pub(super) fn step(from: i32, distance: u64) -> Result<i32, RowError> {
     let out_of_range = RowError::OutOfRange("sequence");
     let distance = i64::try_from(distance).ok().filter(|distance| *distance < SEQUENCES).ok_or(out_of_range.clone())?;
     i32::try_from((i64::from(from) + distance).rem_euclid(SEQUENCES)).map_err(|_| out_of_range)

@@ -215,6 +215,46 @@ fn producer() {
 }
 
 #[test]
+fn topic_producer() {
+    let part = |partition, records, base_offset| RequestPart { partition, records, base_offset };
+    let request = |first_sequence, last_sequence, parts| NumberedRequest {
+        first_sequence,
+        last_sequence,
+        partition_map_version: 1,
+        parts,
+    };
+    let key = TopicProducerKey { topic: TopicNumber(0x0102), producer: ProducerId(9) };
+    let golden_key = "13 02 0000000000000102 0000000000000009";
+    check::<TopicProducer>(
+        key,
+        TopicProducer {
+            epoch: ProducerEpoch(2),
+            last_use: UploadEpoch(3),
+            // One whose places are forgotten, across the wrap, and one in three partitions.
+            window: vec![
+                request(i32::MAX, 1, vec![]),
+                request(2, 7, vec![part(0, 1, 300), part(1, 3, 0), part(9, 2, 5)]),
+            ],
+        },
+        [golden_key, "01 02 03 02  ffffffff07 02 01 00  00 05 01 03  00 00 ac02  00 02 00  07 01 05"],
+    );
+    check::<TopicProducer>(
+        key,
+        TopicProducer { epoch: ProducerEpoch(0), last_use: UploadEpoch(0), window: Vec::new() },
+        [golden_key, "01 00 00 00"],
+    );
+    let mut too_many = vec![1, 0, 0, 17];
+    too_many.extend([0; 17 * 4]);
+    assert_eq!(TopicProducer::decode_value(&key, &too_many), Err(RowError::OutOfRange("window")));
+    // Two requests of 129 parts each.
+    let one = [&[0, 0, 1, 0x81, 0x01][..], &[0; 129 * 3]].concat();
+    let too_many = [&[1, 0, 0, 2][..], &one, &one].concat();
+    assert_eq!(TopicProducer::decode_value(&key, &too_many), Err(RowError::OutOfRange("parts")));
+    let last_of_all = [1, 0, 0, 1, 0, 0, 1, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0];
+    assert_eq!(TopicProducer::decode_value(&key, &last_of_all), Err(RowError::OutOfRange("partition")));
+}
+
+#[test]
 fn object() {
     let outcomes = Outcomes::new([
         (Outcome::Appended { base_offset: 300 }, 10),
@@ -228,6 +268,19 @@ fn object() {
         (Outcome::ProducerFenced { current: ProducerEpoch(3) }, 1),
         (Outcome::SequenceTooOld, 1),
     ]);
+    let elsewhere = Object {
+        request_hash: 0xff,
+        live_bytes: 0,
+        outcomes: Outcomes::new([(Outcome::DuplicateElsewhere, 1), (Outcome::DuplicateElsewhere, 7)]),
+    };
+    check::<Object>(
+        ObjectId { epoch: UploadEpoch(1), incarnation: 2, number: 4 },
+        elsewhere,
+        [
+            "08 00 0000000000000001 0000000000000002 0000000000000004",
+            "01 000000000000000000000000000000ff 00 01  07 02",
+        ],
+    );
     check::<Object>(
         ObjectId { epoch: UploadEpoch(1), incarnation: 2, number: 3 },
         Object { request_hash: 0xff, live_bytes: 128, outcomes },
@@ -296,6 +349,7 @@ fn kinds_differ() {
         Object::KIND,
         Free::KIND,
         InlineBytes::KIND,
+        TopicProducer::KIND,
     ];
-    assert_eq!(kinds, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(kinds, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 19]);
 }

@@ -3,7 +3,8 @@
 
 use eagre_metadata::RowKind;
 use eagre_metadata::rows::{
-    Free, InlineBytes, Meta, Object, Outcomes, Partition, Producer, RunRow, Tail, Topic, TopicName, WINDOW_BATCHES,
+    Free, InlineBytes, Meta, Object, Outcomes, Partition, Producer, RunRow, Tail, Topic, TopicName, TopicProducer,
+    WINDOW_BATCHES, WINDOW_PARTS, WINDOW_REQUESTS,
 };
 
 /// A row as input: the key's length in a byte, the key, the value.
@@ -30,6 +31,12 @@ pub fn row(bytes: &[u8]) {
             if let Some(row) = decoded::<Object>(key, value) {
                 expand(&row.outcomes);
             }
+        }
+        Some(&TopicProducer::KIND) => {
+            let row = decoded::<TopicProducer>(key, value);
+            let parts = |row: &TopicProducer| row.window.iter().map(|request| request.parts.len()).sum::<usize>();
+            let bounded = |row: &TopicProducer| row.window.len() <= WINDOW_REQUESTS && parts(row) <= WINDOW_PARTS;
+            assert!(row.as_ref().is_none_or(bounded), "the window is bounded");
         }
         Some(&Free::KIND) => drop(decoded::<Free>(key, value)),
         Some(&InlineBytes::KIND) => drop(decoded::<InlineBytes>(key, value)),

@@ -51,7 +51,10 @@ impl Compression {
     }
 
     /// Appends the compressed `body` to `out`.
-    pub(crate) fn compress(self, body: &[u8], out: &mut Vec<u8>) -> Result<(), BatchError> {
+    ///
+    /// # Errors
+    /// [`BatchError::Invalid`]: the body is too long for the codec.
+    pub fn compress(self, body: &[u8], out: &mut Vec<u8>) -> Result<(), BatchError> {
         let written = match self {
             Self::None => out.write_all(body),
             Self::Gzip => gzip(body, out),
@@ -62,8 +65,12 @@ impl Compression {
         written.map_err(|_| Flaw::Unencodable("records").into())
     }
 
-    /// The body as it was before compression, at most `max_bytes` of it.
-    pub(crate) fn decompress(self, body: &[u8], max_bytes: usize) -> Result<Vec<u8>, BatchError> {
+    /// The body as it was before compression, at most `max_bytes` of it: no more is ever allocated for it, beside a codec's
+    /// window of up to 8 MiB.
+    ///
+    /// # Errors
+    /// [`BatchError::TooLarge`]: it is longer. [`BatchError::Invalid`]: it is damaged.
+    pub fn decompress(self, body: &[u8], max_bytes: usize) -> Result<Vec<u8>, BatchError> {
         match self {
             Self::None => Ok(body.to_vec()),
             Self::Gzip => self.read_capped(flate2::bufread::MultiGzDecoder::new(body), body.len(), max_bytes),

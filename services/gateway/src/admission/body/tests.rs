@@ -23,11 +23,15 @@ fn message(length: usize) -> Vec<u8> {
 }
 
 fn admitted(budget: &ByteBudget) -> (mpsc::Sender<Bytes>, AdmittedBody, Grants) {
+    admitted_as(budget, None)
+}
+
+fn admitted_as(budget: &ByteBudget, codec: Option<Codec>) -> (mpsc::Sender<Bytes>, AdmittedBody, Grants) {
     let (frames, received) = mpsc::channel(16);
     let grants = Grants::default();
     let bounds =
         MessageBounds { bytes_max: 1 << 20, arrival_max: Duration::from_secs(30), grant_max: Duration::from_secs(40) };
-    let body = AdmittedBody::new(Body::new(Frames(received)), budget.clone(), grants.clone(), bounds);
+    let body = AdmittedBody::new(Body::new(Frames(received)), codec, budget.clone(), grants.clone(), bounds);
     (frames, body, grants)
 }
 
@@ -206,4 +210,91 @@ async fn an_idle_stream_is_never_late() {
     assert!(tokio::time::timeout(Duration::from_secs(3_600), body.frame()).await.is_err());
     frames.send(message(10).into()).await.unwrap();
     body.frame().await.unwrap().unwrap();
+}
+
+/// The message compressed, and its length.
+fn compressed(codec: Codec, plain: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    codec.compress(plain, &mut body).unwrap();
+    let prefix = u32::try_from(body.len()).unwrap().to_be_bytes();
+    [&[COMPRESSED], &prefix[..], &body].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn compressed_messages_come_out_plain_and_are_charged_as_such() {
+    for codec in [Codec::Gzip, Codec::Zstd] {
+        let lengths = [0, 1, 70_000, 5];
+        let sent: Vec<u8> = lengths
+            .iter()
+            .flat_map(|&length| [compressed(codec, &message(length)[PREFIX_BYTES..]), message(3)].concat())
+            .collect();
+        let plain: Vec<u8> = lengths.iter().flat_map(|&length| [message(length), message(3)].concat()).collect();
+        for frame_bytes in [1, 7, 100, 100_000] {
+            let budget = ByteBudget::new(4 << 20);
+            let (frames, mut body, grants) = admitted_as(&budget, Some(codec));
+            let mut pending: VecDeque<Bytes> = sent.chunks(frame_bytes).map(Bytes::copy_from_slice).collect();
+            tokio::spawn(async move {
+                while let Some(frame) = pending.pop_front() {
+                    frames.send(frame).await.unwrap();
+                }
+            });
+            let mut got = Vec::new();
+            while let Some(frame) = body.frame().await {
+                got.extend_from_slice(&frame.unwrap().into_data().unwrap());
+            }
+            assert_eq!(got, plain, "frames of {frame_bytes}");
+            let charged: usize = lengths.iter().map(|length| length + 3 + 2 * OVERHEAD_BYTES).sum();
+            assert_eq!(budget.used_bytes(), charged, "what it has become, no more");
+            drop(grants);
+            drop(body);
+            assert_eq!(budget.used_bytes(), 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_decompress_is_refused_and_costs_nothing() {
+    let damaged = |codec| {
+        let mut bytes = compressed(codec, &[7; 5_000]);
+        let middle = bytes.len() - 9;
+        bytes[middle] ^= 0xff;
+        bytes
+    };
+    // A window of 128 MiB, as its third byte of the frame says, and nothing in it.
+    let wide = [&[COMPRESSED, 0, 0, 0, 9][..], &[0x28, 0xb5, 0x2f, 0xfd, 0x00, 17 << 3, 1, 0, 0]].concat();
+    let cases = [
+        ("a bomb", Codec::Gzip, compressed(Codec::Gzip, &vec![0; 64 << 20]), "TOO_LARGE"),
+        ("a bomb", Codec::Zstd, compressed(Codec::Zstd, &vec![0; 64 << 20]), "TOO_LARGE"),
+        ("damaged", Codec::Gzip, damaged(Codec::Gzip), "INVALID_ARGUMENT"),
+        ("another codec", Codec::Zstd, compressed(Codec::Gzip, &[7; 5_000]), "INVALID_ARGUMENT"),
+        ("a window too wide", Codec::Zstd, wide, "INVALID_ARGUMENT"),
+    ];
+    for (what, codec, bytes, reason) in cases {
+        let budget = ByteBudget::new(4 << 20);
+        let (frames, mut body, _grants) = admitted_as(&budget, Some(codec));
+        frames.send(bytes.into()).await.unwrap();
+        let status = body.frame().await.unwrap().unwrap_err();
+        let info = tonic_types::StatusExt::get_details_error_info(&status).unwrap();
+        assert_eq!(info.reason, reason, "{what}: {status:?}");
+        assert_eq!(budget.used_bytes(), 0, "{what}");
+    }
+    let (frames, mut body, _grants) = admitted(&ByteBudget::new(4 << 20));
+    frames.send(compressed(Codec::Gzip, &[7; 50]).into()).await.unwrap();
+    assert!(body.frame().await.unwrap().unwrap_err().message().contains("grpc-encoding"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_message_waits_for_what_it_may_become() {
+    let budget = ByteBudget::new(2 << 20);
+    let (others, mut other, other_grants) = admitted(&budget);
+    others.send([message(1_000_000), message(100_000)].concat().into()).await.unwrap();
+    while budget.used_bytes() < 1_100_000 {
+        other.frame().await.unwrap().unwrap();
+    }
+    let (frames, mut body, _grants) = admitted_as(&budget, Some(Codec::Zstd));
+    frames.send(compressed(Codec::Zstd, &[7; 100]).into()).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_secs(30), body.frame()).await.is_err(), "it may become 1 MiB");
+    drop(other_grants.take());
+    body.frame().await.unwrap().unwrap();
+    assert_eq!(budget.used_bytes(), 100_000 + 100 + 2 * OVERHEAD_BYTES);
 }

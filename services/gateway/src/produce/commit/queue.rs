@@ -2,7 +2,6 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use eagre_log::WalObject;
 use eagre_model::{ObjectId, TopicNumber, TopicPartition, TopicRecord, UploadEpoch};
 use eagre_proto::v1::ProduceResponse;
 use eagre_sequencer_api::{BatchOutcome, CommitAnswer, CommitFailure, CommitReply, CommitRequest, RefusalReason};
@@ -12,7 +11,7 @@ use tracing::Span;
 use crate::{
     admission::Grant,
     produce::{
-        answer::{Answer, Ticket},
+        answer::{Answer, OFFSET_UNKNOWN, Ticket},
         open::OpenObject,
         upload::{Parts, UploadFailure, Uploaded},
     },
@@ -70,7 +69,7 @@ fn appended(base_offset: i64, duplicate: bool) -> ProduceResponse {
 pub(super) enum Effect {
     Forget(TopicNumber),
     Answer(Answers),
-    UploadAgain { order: u64, object: WalObject, upload_epoch: UploadEpoch },
+    UploadAgain { order: u64, uploaded: Uploaded, upload_epoch: UploadEpoch },
 }
 
 /// Answers that may go out now.
@@ -282,6 +281,7 @@ impl CommitQueue {
             let answer = match outcome.filter(|_| complete) {
                 Some(BatchOutcome::Appended { base_offset }) => Ok(appended(base_offset, false)),
                 Some(BatchOutcome::Duplicate { base_offset }) => Ok(appended(base_offset, true)),
+                Some(BatchOutcome::DuplicateElsewhere) => Ok(appended(OFFSET_UNKNOWN, true)),
                 Some(BatchOutcome::Refused(reason)) => {
                     let topic = waiter.partition.topic;
                     if reason == RefusalReason::UnknownPartition && gone != Some(topic) {
@@ -305,7 +305,7 @@ impl CommitQueue {
         let order = entry.order;
         match std::mem::replace(&mut entry.stage, Stage::Uploading) {
             Stage::Submitted(uploaded) | Stage::Uploaded(uploaded) => {
-                Some(vec![Effect::UploadAgain { order, object: uploaded.object, upload_epoch }])
+                Some(vec![Effect::UploadAgain { order, uploaded, upload_epoch }])
             }
             Stage::Uploading => None,
         }

@@ -12,7 +12,7 @@ use crate::produce::{
     edge::CheckedBatch,
     open::{Next, OpenObjects, PendingBatch},
     origin::Origin,
-    upload::{build, commit_request},
+    upload::build,
 };
 
 const WAIT: Duration = Duration::from_secs(30);
@@ -62,14 +62,14 @@ impl Play {
             partition_map_version: 0,
             config: eagre_model::TopicConfig::default(),
         };
-        let batch = CheckedBatch { bytes: encoded.bytes, valid: encoded.valid };
-        open.push(PendingBatch {
+        let batch = CheckedBatch { bytes: encoded.bytes, valid: encoded.valid, part: None };
+        open.push(vec![PendingBatch {
             topic: Arc::new(topic),
             partition,
             batch,
             ticket: reply.ticket(partition),
             grant: None,
-        });
+        }]);
         let Next::Object(object, _) = open.take(self.now) else { panic!("one batch is enough") };
         self.answers.push(answer);
         let (order, parts) = self.queue.push(object, self.now);
@@ -82,8 +82,8 @@ impl Play {
         self.finish(order, build(id, parts));
     }
 
-    fn finish(&mut self, order: u64, object: WalObject) {
-        self.queue.uploaded(order, Ok(Uploaded { request: commit_request(&object), object }));
+    fn finish(&mut self, order: u64, uploaded: Uploaded) {
+        self.queue.uploaded(order, Ok(uploaded));
     }
 
     fn ready(&mut self) -> ObjectId {
@@ -106,17 +106,17 @@ impl Play {
     }
 
     /// The sequencer refuses the object's epoch; returns what is to be uploaded again.
-    fn below_floor(&mut self, object: ObjectId) -> (u64, ObjectId, WalObject) {
+    fn below_floor(&mut self, object: ObjectId) -> (u64, ObjectId, Uploaded) {
         self.epoch = 1;
         let result = Err(CommitFailure::EpochBelowFloor { upload_epoch: UploadEpoch(1) });
         let mut effects =
             self.queue.reply(CommitReply { object, result, takes_inline: true }).expect("it was waited for");
-        let Some(Effect::UploadAgain { order, object, upload_epoch: UploadEpoch(1) }) = effects.pop() else {
+        let Some(Effect::UploadAgain { order, uploaded, upload_epoch: UploadEpoch(1) }) = effects.pop() else {
             panic!("to be uploaded again")
         };
         let id = self.id();
         self.queue.uploading(order, id);
-        (order, id, object.renamed(id))
+        (order, id, uploaded.renamed(id))
     }
 
     fn answer(&mut self, request: usize) -> Option<Result<i64, Refusal>> {

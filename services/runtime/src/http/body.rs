@@ -1,0 +1,154 @@
+//! Bodies of JSON requests: bounded before they are read, and told apart from what is not JSON.
+
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+
+use axum::{body::to_bytes, extract::Request, http::StatusCode};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, SeqAccess, Visitor},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::error::ApiError;
+
+/// The largest body.
+const BODY_BYTES_MAX: usize = 4 << 20;
+/// What a body may take while it is parsed, for each of its bytes.
+const PARSED_FACTOR: usize = 4;
+/// What all bodies may take together: two of the largest.
+const BUDGET_BYTES: usize = 2 * PARSED_FACTOR * BODY_BYTES_MAX;
+/// A body must be whole after so long, and so long it may have to wait for its turn.
+const ARRIVAL_MAX: Duration = Duration::from_secs(30);
+/// Records of one request, and headers of one record.
+pub(super) const RECORDS_MAX: usize = 10_000;
+pub(super) const HEADERS_MAX: usize = 1_000;
+
+/// The memory of JSON requests.
+#[derive(Debug, Clone)]
+pub(super) struct JsonBudget(Arc<Semaphore>);
+
+impl Default for JsonBudget {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(BUDGET_BYTES)))
+    }
+}
+
+impl JsonBudget {
+    /// Reads and parses a body. What it was granted is held as long as the permit.
+    pub async fn read<T: DeserializeOwned>(&self, request: Request) -> Result<(T, OwnedSemaphorePermit), ApiError> {
+        check_content_type(&request)?;
+        let length = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+        let length: usize = length.unwrap_or(BODY_BYTES_MAX);
+        let too_large =
+            || ApiError::too_large(format!("the body is over the limit of {BODY_BYTES_MAX} bytes; split it"));
+        if length > BODY_BYTES_MAX {
+            return Err(too_large());
+        }
+        let permits = u32::try_from(length.max(1) * PARSED_FACTOR).map_err(|_| too_large())?;
+        let granted = timeout(ARRIVAL_MAX, self.0.clone().acquire_many_owned(permits)).await;
+        let Ok(Ok(permit)) = granted else {
+            return Err(ApiError::unavailable(format!(
+                "there was no room for the request for {ARRIVAL_MAX:?}; try again"
+            )));
+        };
+        let bytes = match timeout(ARRIVAL_MAX, to_bytes(request.into_body(), length)).await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(_)) if length == BODY_BYTES_MAX => return Err(too_large()),
+            Ok(Err(_)) => return Err(ApiError::invalid("body", "the body is not whole; send it again")),
+            Err(_) => {
+                return Err(ApiError::unavailable(format!("the body was not whole after {ARRIVAL_MAX:?}; try again")));
+            }
+        };
+        let parsed = parse(&bytes)?;
+        Ok((parsed, permit))
+    }
+}
+
+/// One JSON value and nothing else; fields that are unknown, given twice or of another type are refused by the types.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let what = if error.is_data() { "the JSON is not what is expected here" } else { "the body is not JSON" };
+        ApiError::invalid("body", format!("{what}: {error}"))
+    })
+}
+
+fn check_content_type(request: &Request) -> Result<(), ApiError> {
+    let content_type = request.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mime = content_type.split(';').next().unwrap_or_default().trim();
+    if mime.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let why = format!("the content type is {mime:?}; send JSON with the header content-type: application/json");
+    Err(ApiError::of_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))
+}
+
+/// A list of at most [`RECORDS_MAX`].
+pub(super) fn records<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(AtMost::<T, RECORDS_MAX>(PhantomData))
+}
+
+/// A list of at most [`HEADERS_MAX`].
+pub(super) fn headers<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(AtMost::<T, HEADERS_MAX>(PhantomData))
+}
+
+struct AtMost<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for AtMost<T, MAX> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {MAX}")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(next) = list.next_element()? {
+            if all.len() == MAX {
+                return Err(A::Error::custom(format_args!("there are more than {MAX}; split the request")));
+            }
+            all.push(next);
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::produce::ProduceBody;
+
+    #[test]
+    fn what_is_not_what_is_expected_is_told_so() {
+        let deep = "[".repeat(1 << 20);
+        let many = format!(r#"{{"records":[{}{{}}]}}"#, "{},".repeat(RECORDS_MAX));
+        let headers =
+            format!(r#"{{"records":[{{"headers":[{}{{"key":"k"}}]}}]}}"#, r#"{"key":"k"},"#.repeat(HEADERS_MAX));
+        for (what, body, said) in [
+            ("nothing", "", "not JSON"),
+            ("no JSON", "records=1", "not JSON"),
+            ("cut", r#"{"records":[{"value":"a""#, "not JSON"),
+            ("behind it", r#"{"records":[{"value":"a"}]} x"#, "not JSON"),
+            ("another type", "[1]", "expected"),
+            ("unknown field", r#"{"records":[{"payload":"a"}]}"#, "unknown field `payload`"),
+            ("a field twice", r#"{"records":[{"value":"a","value":"b"}]}"#, "duplicate field `value`"),
+            ("an object as value", r#"{"records":[{"value":{"a":1}}]}"#, "a string"),
+            ("a number as key", r#"{"records":[{"key":1}]}"#, "a string"),
+            ("a huge number", r#"{"records":[{"timestamp_ms":9223372036854775808}]}"#, "i64"),
+            ("no whole number", r#"{"records":[{"timestamp_ms":1e300}]}"#, "i64"),
+            ("deep", &deep, "JSON"),
+            ("deep in a field", &format!(r#"{{"records":{deep}"#), "JSON"),
+            ("half of a surrogate", r#"{"records":[{"value":"\ud800"}]}"#, "not JSON"),
+            ("too many records", &many, "more than 10000"),
+            ("too many headers", &headers, "more than 1000"),
+        ] {
+            let error = format!("{:?}", parse::<ProduceBody>(body.as_bytes()).expect_err(what));
+            assert!(error.contains(said), "{what}: {error}");
+        }
+        assert!(parse::<ProduceBody>(b"{\"records\":[{\"value\":\"\xff\"}]}").is_err(), "wrong UTF-8");
+        assert!(parse::<ProduceBody>(br#"{"records":[{"value":"\u00e9"},{}]}"#).is_ok());
+    }
+}
