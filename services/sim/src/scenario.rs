@@ -266,6 +266,7 @@ impl Scenario {
         if remote {
             scenario.add_what_object_stores_do();
         }
+        scenario.disturbances.extend(scenario.death_beside_a_spill());
         scenario.disturbances.sort_by_key(|(at, _)| *at);
         scenario
     }
@@ -282,6 +283,17 @@ impl Scenario {
             self.disturbances.push((at, Disturbance::BucketGone { node, hanging: random.below(2) == 0, lasting }));
             self.chaos = at + lasting + Duration::from_secs(4);
         }
+    }
+
+    /// Objects of inline runs are few, so deaths before and after the PUT of one are not left to chance alone.
+    fn death_beside_a_spill(&self) -> Option<(Duration, Disturbance)> {
+        let point = match self.seed % 16 {
+            3 => "spill.before",
+            11 => "spill.stored",
+            _ => return None,
+        };
+        let what = AtPoint::Crash { power: self.seed.is_multiple_of(3) };
+        Some((self.chaos / 4, Disturbance::AtPoint { node: 0, point, passes: 0, what }))
     }
 
     /// The scenario of a seed with a known bug, arranged so that what the bug takes comes about.

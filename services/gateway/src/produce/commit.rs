@@ -248,7 +248,7 @@ impl Committer {
                 Effect::Forget(topic) => (self.forget)(topic),
                 Effect::UploadAgain { order, uploaded, upload_epoch } => {
                     self.epoch = self.epoch.max(upload_epoch);
-                    self.upload(order, Cargo::Again(uploaded), None);
+                    self.upload(order, Cargo::Again(Box::new(uploaded)), None);
                 }
             }
         }

@@ -32,7 +32,7 @@ pub(super) type Parts = Vec<(TopicPartition, Vec<CheckedBatch>)>;
 pub(super) enum Cargo {
     Batches(Parts),
     /// An object that was refused under its old id.
-    Again(Uploaded),
+    Again(Box<Uploaded>),
 }
 
 impl Cargo {
