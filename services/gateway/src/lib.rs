@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::service::Routes;
 
-pub use settings::{GatewaySettings, InvalidSettings};
+pub use settings::{GatewaySettings, InvalidSettings, LARGE_OBJECT_BYTES};
 
 use admission::ByteBudget;
 use directory::TopicDirectory;

@@ -49,7 +49,7 @@ pub(crate) fn describe() {
     describe_gauge!(UNANSWERED, "Objects cut and not answered by the sequencer");
     describe_gauge!(STREAMS, "Open produce and fetch streams");
     describe_gauge!(READ_AHEAD_BYTES, Unit::Bytes, "Bytes read ahead for fetch streams");
-    for total in [RECORDS_IN, BYTES_IN, RECORDS_OUT, BYTES_OUT, ACKS] {
+    for total in [RECORDS_IN, BYTES_IN, RECORDS_OUT, BYTES_OUT, ACKS, INLINE] {
         counter!(total).increment(0);
     }
     // Proto numbers of reasons are small and dense; 0 is "unspecified", which nothing is refused for.

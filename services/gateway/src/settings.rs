@@ -6,6 +6,9 @@ use eagre_model::batch::Limits;
 use eagre_objects::BucketKind;
 use eagre_sequencer_api::INLINE_BYTES_MAX;
 
+/// So large an object is worth its own cost: a file with its syncs, or a request, and a commit.
+pub const LARGE_OBJECT_BYTES: usize = 3 << 20;
+
 /// The bounds and paces of a gateway. Every value is checked by [`GatewaySettings::validate`].
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
@@ -26,7 +29,7 @@ pub struct GatewaySettings {
     pub object_partitions_max: usize,
     /// Two cuts by age are at least so far apart, to within a millisecond: an object costs a file or a request, whatever it holds.
     pub cut_interval_min: Duration,
-    /// So far apart they are when objects are large, 3 MiB and more.
+    /// So far apart they are when objects are large, [`LARGE_OBJECT_BYTES`] and more.
     pub cut_interval_max: Duration,
     /// An object with so many bytes of batches or fewer goes inside of its commit instead of into the bucket; 0: none.
     pub inline_bytes_max: usize,
@@ -69,8 +72,13 @@ impl GatewaySettings {
             // Files and inodes are a cost, and so are their syncs.
             BucketKind::Folder => (ms(8), ms(32), ms(2)),
             BucketKind::Memory => (ms(2), ms(8), ms(2)),
-            // A PUT is billed, and at some tens of MiB/s objects are full before.
-            BucketKind::Remote => (ms(100), ms(100), ms(50)),
+            // A PUT is billed: full objects from 40 MiB/s on, and up to 25 commits a second below.
+            BucketKind::Remote => (ms(100), ms(200), ms(40)),
+        };
+        let inline_bytes_max = match kind {
+            BucketKind::Folder | BucketKind::Memory => 64 << 10,
+            // The PUT that it saves takes tens of milliseconds, whatever its size.
+            BucketKind::Remote => 256 << 10,
         };
         Self {
             batch_limits: Limits {
@@ -86,7 +94,7 @@ impl GatewaySettings {
             object_partitions_max: 10_000,
             cut_interval_min,
             cut_interval_max,
-            inline_bytes_max: 64 << 10,
+            inline_bytes_max,
             inline_interval_min,
             uploads_max: 6,
             upload_retry_max: Duration::from_secs(10),

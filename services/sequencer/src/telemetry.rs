@@ -39,13 +39,24 @@ pub fn describe() {
     for result in ["judged", "epoch_below_floor", "mismatch"] {
         counter!(COMMITS, "result" => result).increment(0);
     }
-    for outcome in
-        ["appended", "duplicate", "unknown_partition", "out_of_order_sequence", "producer_fenced", "sequence_too_old"]
-    {
+    for outcome in [
+        "appended",
+        "duplicate",
+        "duplicate_elsewhere",
+        "unknown_partition",
+        "out_of_order_sequence",
+        "producer_fenced",
+        "sequence_too_old",
+    ] {
         counter!(BATCHES, "outcome" => outcome).increment(0);
     }
-    counter!(CLAIMS).increment(0);
-    for level in [QUEUE, PRODUCERS, CLAIM, HOLDS] {
+    for result in ["swapped", "failed"] {
+        counter!(SPILLS, "result" => result).increment(0);
+    }
+    for total in [CLAIMS, INLINE_COMMITS, SPILLED_BYTES] {
+        counter!(total).increment(0);
+    }
+    for level in [QUEUE, PRODUCERS, CLAIM, HOLDS, INLINE_HELD_BYTES, INLINE_HELD_RUNS] {
         gauge!(level).set(0.0);
     }
 }

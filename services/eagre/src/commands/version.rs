@@ -19,9 +19,13 @@ pub const COMMIT: &str = env!("EAGRE_COMMIT");
 /// Runs the command.
 pub fn run(args: &VersionArgs) -> Result<ExitCode, Failure> {
     print(&match args.format {
-        Format::Text => format!("eagre {VERSION} (commit {COMMIT})\nreads and writes bucket format {BUCKET_FORMAT}\n"),
+        Format::Text => format!(
+            "eagre {VERSION} (commit {COMMIT})\nreads bucket formats 1 to {BUCKET_FORMAT}, writes {BUCKET_FORMAT}\n"
+        ),
         Format::Json => {
-            json!({ "version": VERSION, "commit": COMMIT, "bucket_formats": [BUCKET_FORMAT] }).to_string() + "\n"
+            json!({ "version": VERSION, "commit": COMMIT, "bucket_formats": (1..=BUCKET_FORMAT).collect::<Vec<_>>() })
+                .to_string()
+                + "\n"
         }
     })?;
     Ok(ExitCode::SUCCESS)

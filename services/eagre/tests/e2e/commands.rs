@@ -225,10 +225,10 @@ fn the_program_says_what_it_is() {
     let version = finish(eagre().args(["version", "--format", "json"]).spawn().unwrap(), "eagre version");
     let version: serde_json::Value = serde_json::from_slice(&version.stdout).unwrap();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(version["bucket_formats"], serde_json::json!([1]));
+    assert_eq!(version["bucket_formats"], serde_json::json!([1, 2]));
     assert!(!version["commit"].as_str().unwrap().is_empty());
     let version = finish(eagre().args(["version", "--format", "text"]).spawn().unwrap(), "eagre version");
-    assert!(String::from_utf8(version.stdout).unwrap().contains("reads and writes bucket format 1"));
+    assert!(String::from_utf8(version.stdout).unwrap().contains("reads bucket formats 1 to 2, writes 2"));
     for shell in ["bash", "zsh", "fish"] {
         let script = finish(eagre().args(["completions", shell]).spawn().unwrap(), "eagre completions");
         assert!(String::from_utf8(script.stdout).unwrap().contains("delivery-timeout"), "{shell}");

@@ -1,5 +1,6 @@
 //! When the open object is cut. Pure: time comes in, a decision goes out.
 
+use crate::LARGE_OBJECT_BYTES;
 use std::time::Duration;
 
 /// What the decision looks at.
@@ -54,9 +55,6 @@ impl CutReason {
 /// be longer by that.
 const TIMER_TICK: Duration = Duration::from_millis(1);
 
-/// So large an object is worth its own cost: a file with its syncs, or a request, and a commit.
-const WORTH_BYTES: usize = 3 << 20;
-
 /// The policy: full objects at once, others as soon as the last cut is long enough ago. So an idle gateway lets nobody
 /// wait, and a busy one gathers what comes within one interval. The more came within the last one, the longer is the next:
 /// a busy machine has better use for its cores than twice as many cuts.
@@ -106,7 +104,7 @@ impl Cutter {
             return self.inline_interval_min
                 + self.interval_min.saturating_sub(self.inline_interval_min).mul_f64(share);
         }
-        let share = bytes.min(WORTH_BYTES) as f64 / WORTH_BYTES as f64;
+        let share = bytes.min(LARGE_OBJECT_BYTES) as f64 / LARGE_OBJECT_BYTES as f64;
         self.interval_min + self.interval_max.saturating_sub(self.interval_min).mul_f64(share)
     }
 }
@@ -134,9 +132,9 @@ mod tests {
             ("soon after a cut it waits for the rest", 1, 1, after(3), Decision::Wait(ms(4))),
             ("right after a cut", 999, 9, after(0), Decision::Wait(ms(7))),
             ("a timer would be late", 1, 1, after(7), Decision::Cut(CutReason::Age)),
-            ("after a large object it waits longer", 1, 1, Some((ms(7), WORTH_BYTES)), Decision::Wait(ms(8))),
-            ("but not for ever", 1, 1, Some((ms(15), WORTH_BYTES * 8)), Decision::Cut(CutReason::Age)),
-            ("in proportion", 1, 1, Some((ms(0), WORTH_BYTES / 2)), Decision::Wait(ms(11))),
+            ("after a large object it waits longer", 1, 1, Some((ms(7), LARGE_OBJECT_BYTES)), Decision::Wait(ms(8))),
+            ("but not for ever", 1, 1, Some((ms(15), LARGE_OBJECT_BYTES * 8)), Decision::Cut(CutReason::Age)),
+            ("in proportion", 1, 1, Some((ms(0), LARGE_OBJECT_BYTES / 2)), Decision::Wait(ms(11))),
             ("full of bytes", 1_000, 1, after(0), Decision::Cut(CutReason::Bytes)),
             ("full of partitions", 1, 10, after(0), Decision::Cut(CutReason::Partitions)),
             ("one large batch", 5_000, 1, None, Decision::Cut(CutReason::Bytes)),
@@ -150,7 +148,7 @@ mod tests {
             ("after a tiny one", 0, 0, Decision::Wait(ms(3))),
             ("a timer would be late", 3, 0, Decision::Cut(CutReason::Age)),
             ("in proportion", 0, 50, Decision::Wait(ms(5))),
-            ("after a large one", 0, WORTH_BYTES, Decision::Wait(ms(15))),
+            ("after a large one", 0, LARGE_OBJECT_BYTES, Decision::Wait(ms(15))),
         ];
         for (what, since_ms, last_bytes, expected) in cases {
             let last_cut = Some(LastCut { since: ms(since_ms), bytes: last_bytes });

@@ -36,6 +36,23 @@ pub(crate) fn describe() {
     describe_gauge!(IN_FLIGHT_LIMIT, "How many requests to the bucket may be under way.");
     describe_gauge!(AVAILABLE, "1 while the bucket serves, 0 while it is away.");
     gauge!(AVAILABLE).set(1.0);
+    // From zero on, so that the first one is seen as a rise.
+    for traffic in Traffic::ALL {
+        counter!(RETRIES_TOTAL, "traffic" => traffic.label()).increment(0);
+    }
+    for reason in ["tries", "deadline", "budget", "away"] {
+        counter!(GIVEN_UP_TOTAL, "reason" => reason).increment(0);
+    }
+    for (op, result) in
+        ["put", "create", "get"].iter().flat_map(|op| ["won", "lost", "failed"].map(|result| (*op, result)))
+    {
+        counter!(HEDGES_TOTAL, "op" => op, "result" => result).increment(0);
+    }
+    for owner in ["own", "rival", "nobody", "unknown"] {
+        counter!(CREATES_MET_TOTAL, "owner" => owner).increment(0);
+    }
+    counter!(THROTTLED_TOTAL).increment(0);
+    counter!(TIMEOUTS_TOTAL).increment(0);
 }
 
 /// What came of a hedge.

@@ -71,7 +71,7 @@ impl<'a> Checked<'a> {
             put.map_or(&[][..], |latency| &latency.sorted)
         };
         let (cut, commits) = (cut_over(kind), puts(COMMIT_BYTES));
-        let month = |rate: &f64| price::month(&S3_STANDARD, cut, *rate, percentile(commits, 50));
+        let month = |rate: &f64| price::month(&S3_STANDARD, cut, *rate);
         let is_billed = kind == BucketKind::Remote && !commits.is_empty();
         Self {
             verdict: Verdict::of(report),
@@ -93,10 +93,12 @@ impl<'a> Checked<'a> {
             let _ = writeln!(
                 out,
                 "Acknowledgements to expect: p50 {p50}, p99 {p99}: a PUT of {} for the data, then one of {} for its commit.\n\
-                 To that comes the time for which records are gathered, up to {}, and under load that for the commit before.\n",
+                 What is little goes inside of its commit and takes one of the two. To that comes the time for which records are\n\
+                 gathered, {} to {}.\n",
                 size(ACK_OBJECT_BYTES),
                 size(COMMIT_BYTES),
-                milliseconds(self.cut.interval),
+                milliseconds(self.cut.inline_interval_min),
+                milliseconds(self.cut.interval_max),
             );
         }
         self.write_costs(&mut out);
@@ -132,9 +134,9 @@ impl<'a> Checked<'a> {
             "Dollars a month by the prices of {}: {:.2} a million PUT or LIST, {:.2} a million GET, {:.3} a GiB and month.\n\n\
              {:>8} {:>8} {:>12} {:>22}",
             S3_STANDARD.name,
-            S3_STANDARD.per_million_puts,
-            S3_STANDARD.per_million_gets,
-            S3_STANDARD.per_gib_month,
+            S3_STANDARD.dollars_per_million_puts(),
+            S3_STANDARD.dollars_per_million_gets(),
+            S3_STANDARD.dollars_per_gib_month,
             "MiB/s",
             "PUT/s",
             "requests",
@@ -171,7 +173,7 @@ impl<'a> Checked<'a> {
             json!({
                 "object_bytes": ACK_OBJECT_BYTES, "commit_bytes": COMMIT_BYTES,
                 "p50_ms": ms(percentile(&self.acks, 50)), "p99_ms": ms(percentile(&self.acks, 99)),
-                "gathered_for_up_to_ms": ms(self.cut.interval),
+                "gathered_for_up_to_ms": ms(self.cut.interval_max),
             })
         };
         json!({
@@ -181,9 +183,9 @@ impl<'a> Checked<'a> {
             "latencies": self.report.latencies.iter().map(latency).collect::<Vec<_>>(),
             "acks": if self.acks.is_empty() { Value::Null } else { acks() },
             "price_sheet": {
-                "name": S3_STANDARD.name, "dollars_per_million_puts": S3_STANDARD.per_million_puts,
-                "dollars_per_million_gets": S3_STANDARD.per_million_gets,
-                "dollars_per_gib_month": S3_STANDARD.per_gib_month,
+                "name": S3_STANDARD.name, "dollars_per_million_puts": S3_STANDARD.dollars_per_million_puts(),
+                "dollars_per_million_gets": S3_STANDARD.dollars_per_million_gets(),
+                "dollars_per_gib_month": S3_STANDARD.dollars_per_gib_month,
             },
             "costs": self.costs.iter().map(cost).collect::<Vec<_>>(),
         })
