@@ -1,7 +1,8 @@
 //! When the open object is cut. Pure: time comes in, a decision goes out.
 
-use crate::LARGE_OBJECT_BYTES;
 use std::time::Duration;
+
+use crate::LARGE_OBJECT_BYTES;
 
 /// What the decision looks at.
 #[derive(Debug, Clone, Copy)]
