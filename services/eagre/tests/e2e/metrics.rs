@@ -67,7 +67,7 @@ fn the_table_of_metrics_is_true() {
     server.run(&["topic", "create", "t", "--partitions", "1"]);
     let lines = folder.path().join("lines");
     // The second one is too large to go inside of a commit.
-    fs::write(&lines, format!("one\n{}\n", "two".repeat(50_000))).unwrap();
+    fs::write(&lines, format!("one\n{}\n", "two".repeat(150_000))).unwrap();
     server.run(&["produce", "t", "--file", lines.to_str().unwrap()]);
     assert_eq!(server.read_all("t").values().count(), 2);
     let (status, page) = server.get("/metrics").unwrap();

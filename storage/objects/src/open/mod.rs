@@ -123,6 +123,8 @@ pub struct Unopened {
     name: String,
     folder: Option<PathBuf>,
     remote: Option<Remote>,
+    /// Whether it has to pass its races: what is behind a network has, unless it is a model in memory.
+    is_raced: bool,
     resilience: ResilienceSettings,
 }
 
@@ -149,7 +151,7 @@ impl Unopened {
             BucketUrl::Modelled(model) => {
                 let unopened = Self::of(env, Arc::new(ModelledStore::new(env, model)), BucketKind::Remote, name);
                 let resilience = ResilienceSettings { has_hedges: model.has_hedges };
-                Ok(Self { resilience, ..unopened })
+                Ok(Self { resilience, is_raced: false, ..unopened })
             }
         }
     }
@@ -157,7 +159,15 @@ impl Unopened {
     /// Any store; the name is for people.
     pub fn of(env: &Env, store: Arc<dyn ObjectStore>, kind: BucketKind, name: String) -> Self {
         let store: Arc<dyn ObjectStore> = Arc::new(InstrumentedStore::new(store, Arc::clone(&env.clock)));
-        Self { store, kind, name, folder: None, remote: None, resilience: ResilienceSettings::default() }
+        Self {
+            store,
+            kind,
+            name,
+            folder: None,
+            remote: None,
+            is_raced: kind == BucketKind::Remote,
+            resilience: ResilienceSettings::default(),
+        }
     }
 
     /// With the layer that bears with a bucket behind a network.
@@ -198,11 +208,8 @@ impl Unopened {
     /// machine's kernel sees to it.
     pub async fn open(self, env: &Env) -> Result<Bucket, OpenError> {
         let found = marker::read(&self).await?;
-        let has_conditional_overwrite = match &self.remote {
-            Some(_) => proof::read_or_make(env, &self).await?,
-            // A modelled one is memory.
-            None => self.kind == BucketKind::Remote,
-        };
+        let has_conditional_overwrite =
+            if self.is_raced { proof::read_or_make(env, &self).await? } else { self.kind == BucketKind::Remote };
         let this = self.borne_with(env);
         let marker = match found {
             Some(marker) => marker::raise(&this, marker).await?,
