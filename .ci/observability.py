@@ -220,8 +220,11 @@ def live(eagre: Path, folder: Path):
         subprocess.run([eagre, "topic", "create", "t", *endpoint], check=True, **quiet)
         # Every expression wants a rate, so the load goes on while they are looked at: 2,000 records a second for two minutes.
         lines = subprocess.Popen(["seq", "240000"], stdout=subprocess.PIPE)
+        # Small ones go inside of their commits; these are uploaded.
+        large_lines = subprocess.Popen([sys.executable, "-c", "for _ in range(480): print('x' * 200_000)"], stdout=subprocess.PIPE)
         with (
             process(eagre, "produce", "t", "--rate", "2000", *endpoint, stdin=lines.stdout, **quiet),
+            process(eagre, "produce", "t", "--rate", "4", *endpoint, stdin=large_lines.stdout, **quiet),
             process(eagre, "consume", "t", *endpoint, **quiet),
         ):
             wait_until("the target is up", lambda: prometheus.values('up{job="eagre"}') == [1.0])
@@ -240,8 +243,9 @@ def live(eagre: Path, folder: Path):
             if noisy:
                 raise SystemExit(f"alerts on a healthy service: {', '.join(sorted(noisy))}")
             check_profile(f"http://127.0.0.1:{http}", folder)
-        lines.kill()
-        lines.wait()
+        for source in (lines, large_lines):
+            source.kill()
+            source.wait()
         server.send_signal(signal.SIGKILL)
         wait_until("EagreDown goes off", lambda: prometheus.alert_states().get("EagreDown") in ("pending", "firing"))
         say("alerts: quiet on a healthy service, EagreDown goes off when it dies")

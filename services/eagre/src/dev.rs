@@ -37,6 +37,11 @@ pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings,
             warn!("other machines reach {flag} {listens_on}, and there is no encryption and no login");
         }
     }
+    if args.debug_endpoints && args.insecure && address::check("--http", &args.http, false).await.is_err() {
+        return Err(Failure::usage("--debug-endpoints is for this machine alone, and --http is reachable from others")
+            .at(sources.place("http"))
+            .help("give --http an address of 127.0.0.1, or leave --debug-endpoints out"));
+    }
     Ok(DevSettings {
         bucket,
         grpc: args.grpc.clone(),

@@ -238,7 +238,12 @@ impl<'a> Group<'a> {
         }
         let record = self.records.get(&request.object).or_else(|| self.sealed.written.records.get(&request.object));
         if let Some(record) = record {
-            return answer_of(record, hash, request).ok_or(CommitFailure::Mismatch);
+            let answer = answer_of(record, hash, request);
+            if answer.is_some() && request.inline.is_some() {
+                // An earlier term's, perhaps: this one has to know that it may go.
+                self.state.settled.add(request.object);
+            }
+            return answer.ok_or(CommitFailure::Mismatch);
         }
         if self.state.settled.is_settled(request.object) {
             error!(object = %request.object, "a commit came again that its gateway had the answer to");
@@ -273,7 +278,11 @@ impl<'a> Group<'a> {
         let start = usize::try_from(run.position_bytes).unwrap_or(usize::MAX);
         let end = start.saturating_add(usize::try_from(run.length_bytes).unwrap_or(usize::MAX));
         // The request was checked: its runs lie within its bytes.
-        let bytes = inline.slice(start..end);
+        let mut bytes = inline.slice(start..end);
+        if bytes.len() < inline.len() / 2 {
+            // It is kept for long, and would keep the whole commit.
+            bytes = Bytes::copy_from_slice(&bytes);
+        }
         self.sealed.changes.put::<InlineBytes>(&key(partition, &run), &bytes);
         self.state.inline.add(partition, run);
         self.sealed.inline.push(PendingRun { partition, run, bytes: Some(bytes) });

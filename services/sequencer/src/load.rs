@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Bound};
 use eagre_env::HashMap;
 use eagre_metadata::{
     Changes, MetadataStore, ReadError, RowKind, WriteError,
-    rows::{Meta, MetaName, MetaValue, Object, Partition, Tail, Topic, TopicState},
+    rows::{Meta, MetaName, MetaValue, Object, Partition, ROWS_FORMAT, Tail, Topic, TopicState},
 };
 use eagre_model::{ObjectId, TopicPartition, UploadEpoch};
 
@@ -18,8 +18,6 @@ use crate::{
     topics::{Topics, partitions},
 };
 
-/// Version of the rows as a whole. A store of another version is refused.
-const FORMAT: u64 = 1;
 /// The state of a producer in a topic may be so many times larger than that in a partition.
 const TOPIC_PRODUCER_WEIGHT: usize = 8;
 /// How many rows one scan of the load takes.
@@ -68,7 +66,7 @@ pub enum LoadError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The rows are of another version than this program's.
-    #[error("the metadata has format {0}, this version of Eagre reads format {FORMAT}")]
+    #[error("the metadata has format {0}, this version of Eagre reads format {ROWS_FORMAT}")]
     OtherFormat(u64),
     /// The rows were made in another bucket.
     #[error("the metadata belongs to the bucket {found}, this is {expected}")]
@@ -131,12 +129,15 @@ fn check_identity(
     changes: &mut Changes,
 ) -> Result<(), LoadError> {
     match meta.get(&MetaName::Format) {
-        None if meta.is_empty() => {
-            changes.put::<Meta>(&MetaName::Format, &MetaValue::Number(FORMAT));
+        // A start that was cut short leaves the format alone.
+        None | Some(MetaValue::Number(ROWS_FORMAT))
+            if meta.len() == usize::from(meta.contains_key(&MetaName::Format)) =>
+        {
+            changes.put::<Meta>(&MetaName::Format, &MetaValue::Number(ROWS_FORMAT));
             changes.put::<Meta>(&MetaName::ClusterId, &MetaValue::Text(cluster_id.into()));
             return Ok(());
         }
-        Some(MetaValue::Number(FORMAT)) => {}
+        Some(MetaValue::Number(ROWS_FORMAT)) => {}
         Some(MetaValue::Number(other)) => return Err(LoadError::OtherFormat(*other)),
         _ => return Err(LoadError::Inconsistent("no format".into())),
     }

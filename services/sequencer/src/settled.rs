@@ -41,9 +41,12 @@ impl Settled {
         self.0.get(&object.incarnation).is_some_and(|gateway| object.number < gateway.below)
     }
 
-    /// An inline commit got a record. Beyond the bound records stay for good.
+    /// An inline commit has a record. Beyond the bound records stay for good.
     pub fn add(&mut self, object: ObjectId) {
         let gateway = self.gateway(object.incarnation);
+        if gateway.records.contains(&object) {
+            return;
+        }
         if gateway.records.len() >= UNSETTLED_MAX {
             gateway.records.pop_front();
         }

@@ -12,8 +12,10 @@ use tracing::error;
 
 use crate::group::Work;
 
-/// How many requests wait in a stream, and how many of its replies.
-const STREAM_WAITING_MAX: usize = 64;
+/// How many replies wait in a stream.
+const REPLIES_WAITING_MAX: usize = 64;
+/// How many requests wait in a stream before their memory is charged: each may hold inline bytes.
+const UNCHARGED_MAX: usize = 2;
 /// More gateways than this are refused.
 const STREAMS_MAX: usize = 4_096;
 /// Memory of all requests that are queued, judged or being flushed. When the bucket hangs, no more than this piles up.
@@ -37,8 +39,8 @@ impl Streams {
 
     /// Opens the stream of an incarnation; `None` when there are too many.
     pub fn open(self: &Arc<Self>, incarnation: u64) -> Option<CommitStream> {
-        let (requests, incoming) = mpsc::channel(STREAM_WAITING_MAX);
-        let (outgoing, replies) = mpsc::channel(STREAM_WAITING_MAX);
+        let (requests, incoming) = mpsc::channel(UNCHARGED_MAX);
+        let (outgoing, replies) = mpsc::channel(REPLIES_WAITING_MAX);
         let ended = self.ended.child_token();
         {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -55,7 +55,9 @@ impl StoreSettings {
         Self {
             background: None,
             flushes_per_table: 256,
-            wal_age_min: Duration::from_secs(60 * 60),
+            // An opener that loses objects to a deletion is fenced by its manifest, and a late create of a number that is gone
+            // is behind a fence or in a table: no age is needed for safety.
+            wal_age_min: Duration::from_secs(5 * 60),
             wal_deletion_interval: Duration::from_secs(2 * 60),
             table_age_min: Duration::from_secs(60 * 60),
             has_conditional_overwrite: true,
@@ -71,7 +73,6 @@ impl StoreSettings {
     pub fn without_conditional_overwrite(mut self) -> Self {
         self.has_conditional_overwrite = false;
         self.table_age_min = Duration::from_secs(24 * 60 * 60);
-        self.wal_age_min = self.table_age_min;
         self
     }
 

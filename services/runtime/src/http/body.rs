@@ -2,7 +2,8 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
-use axum::{body::to_bytes, extract::Request, http::StatusCode};
+use axum::{body::Body, extract::Request, http::StatusCode};
+use futures::StreamExt;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _, SeqAccess, Visitor},
@@ -47,24 +48,46 @@ impl JsonBudget {
         if length > BODY_BYTES_MAX {
             return Err(too_large());
         }
-        let permits = u32::try_from(length.max(1) * PARSED_FACTOR).map_err(|_| too_large())?;
-        let granted = timeout(ARRIVAL_MAX, self.0.clone().acquire_many_owned(permits)).await;
-        let Ok(Ok(permit)) = granted else {
-            return Err(ApiError::unavailable(format!(
-                "there was no room for the request for {ARRIVAL_MAX:?}; try again"
-            )));
-        };
-        let bytes = match timeout(ARRIVAL_MAX, to_bytes(request.into_body(), length)).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(_)) if length == BODY_BYTES_MAX => return Err(too_large()),
-            Ok(Err(_)) => return Err(ApiError::invalid("body", "the body is not whole; send it again")),
+        let arrived = timeout(ARRIVAL_MAX, self.take_in(request.into_body(), length)).await;
+        let (bytes, permit) = match arrived {
+            Ok(Ok(taken)) => taken,
+            Ok(Err(Broken::TooLong)) => return Err(too_large()),
+            Ok(Err(Broken::Off)) => return Err(ApiError::invalid("body", "the body is not whole; send it again")),
             Err(_) => {
-                return Err(ApiError::unavailable(format!("the body was not whole after {ARRIVAL_MAX:?}; try again")));
+                let why = "the body was not whole, or there was no room for it,";
+                return Err(ApiError::unavailable(format!("{why} after {ARRIVAL_MAX:?}; try again")));
             }
         };
         let parsed = parse(&bytes)?;
         Ok((parsed, permit))
     }
+
+    /// A body of at most so many bytes. It is charged as it arrives: who announces much and sends nothing holds nobody up.
+    async fn take_in(&self, body: Body, length_max: usize) -> Result<(Vec<u8>, OwnedSemaphorePermit), Broken> {
+        let (mut bytes, mut pieces) = (Vec::new(), body.into_data_stream());
+        let mut held = self.grant(1).await;
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|_| Broken::Off)?;
+            if bytes.len() + piece.len() > length_max {
+                return Err(Broken::TooLong);
+            }
+            held.merge(self.grant(piece.len()).await);
+            bytes.extend_from_slice(&piece);
+        }
+        Ok((bytes, held))
+    }
+
+    async fn grant(&self, bytes: usize) -> OwnedSemaphorePermit {
+        let permits = u32::try_from(bytes * PARSED_FACTOR).unwrap_or(u32::MAX);
+        self.0.clone().acquire_many_owned(permits).await.expect("nobody closes it")
+    }
+}
+
+/// Why a body is not taken.
+enum Broken {
+    TooLong,
+    /// The connection ended before it did.
+    Off,
 }
 
 /// One JSON value and nothing else; fields that are unknown, given twice or of another type are refused by the types.
@@ -75,7 +98,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     })
 }
 
-fn check_content_type(request: &Request) -> Result<(), ApiError> {
+/// # Errors
+///
+/// It says something else than JSON, or nothing.
+pub(super) fn check_content_type(request: &Request) -> Result<(), ApiError> {
     let content_type = request.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mime = content_type.split(';').next().unwrap_or_default().trim();
     if mime.eq_ignore_ascii_case("application/json") {

@@ -112,7 +112,9 @@ pub(super) async fn produce(
 }
 
 /// `POST /v1/producers`: an identity under which requests can be numbered.
-pub(super) async fn init_producer(State(api): State<Api>) -> Result<Json<NewProducer>, ApiError> {
+pub(super) async fn init_producer(State(api): State<Api>, request: Request) -> Result<Json<NewProducer>, ApiError> {
+    // A form of any web page may be sent without one.
+    body::check_content_type(&request)?;
     let answer = ProduceServiceClient::new(api.routes).init_producer(InitProducerRequest {}).await?.into_inner();
     Ok(Json(NewProducer { id: answer.producer_id, epoch: answer.producer_epoch }))
 }

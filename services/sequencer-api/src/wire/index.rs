@@ -79,7 +79,8 @@ pub(crate) fn inline_response(
     if count > asked || (count == 0 && asked > 0) {
         return Err(Malformed("the number of inline runs"));
     }
-    Ok(message.runs.into_iter().map(|run| run.bytes).collect())
+    // In buffers of their own: as they come they share that of the message, and caches keep each for as long as it is read.
+    Ok(message.runs.into_iter().map(|run| run.bytes.map(|bytes| Bytes::copy_from_slice(&bytes))).collect())
 }
 
 /// `0 <= log start <= high watermark`.

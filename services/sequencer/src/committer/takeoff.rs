@@ -35,8 +35,9 @@ use crate::{
 
 /// So much work goes into one group at most.
 const GROUP_MAX: usize = 256;
-/// So many inline bytes go into one group at most, if it has more than one commit: the store begins to flush a write of 8 MiB
-/// by itself, before the claim was looked at once more.
+/// So many inline bytes go into one group at most, if it has more than one commit. The store begins to flush a write of 8 MiB
+/// by itself, before the claim was looked at once more; that is safe, since the log is fenced, and it makes a flight of two
+/// objects.
 const GROUP_INLINE_BYTES_MAX: usize = 4 << 20;
 /// So many rows are looked up at a time.
 const LOOKUPS_PARALLEL: usize = 16;

@@ -38,6 +38,9 @@ use eagre_model::{TopicNumber, TopicPartition};
 
 use crate::codec::{Reader, RowError, Writer};
 
+/// Version of the rows as a whole, in the row [`MetaName::Format`]. 1: beside a log of SlateDB's own.
+pub const ROWS_FORMAT: u64 = 2;
+
 /// A kind of row: its number, its key and its value.
 pub trait RowKind {
     /// The first byte of every key. Never changed, never reused.

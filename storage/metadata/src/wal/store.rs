@@ -69,11 +69,16 @@ impl LogStore {
                 Err(error) => Err(error),
             }
         };
-        if self.until_answered("create", &path, create).await? {
-            return Ok(Created::Own);
+        loop {
+            if self.until_answered("create", &path, create).await? {
+                return Ok(Created::Own);
+            }
+            match self.read(id).await? {
+                Some(found) => return Ok(if found == *bytes { Created::Own } else { Created::Rival }),
+                // Refused because of another try that was under way, a late one of our own perhaps, and nothing came of it.
+                None => self.pause(PAUSE_FIRST).await?,
+            }
         }
-        let found = self.read(id).await?;
-        Ok(if found.as_ref() == Some(bytes) { Created::Own } else { Created::Rival })
     }
 
     /// The bytes of an object; `None` when it is absent.
@@ -97,6 +102,13 @@ impl LogStore {
 
     pub(crate) fn damaged(&self, id: u64, source: LogFileError) -> WalError {
         WalError::DataError(Arc::new(Damaged { path: self.path(id), source }))
+    }
+
+    /// Waits about so long, if the store is not abandoned first.
+    async fn pause(&self, about: Duration) -> Result<(), WalError> {
+        let jitter = self.env.random.below(u64::try_from(about.as_micros()).unwrap_or(u64::MAX).max(1));
+        let waited = tokio::time::sleep(about / 2 + Duration::from_micros(jitter / 2));
+        self.shut.run_until_cancelled(waited).await.ok_or(WalError::Closed)
     }
 
     /// Tries until there is an answer, whichever, or the store was abandoned.
@@ -123,11 +135,7 @@ impl LogStore {
                 reported = true;
                 tracing::warn!(%error, %path, what, "metadata log request fails, trying on");
             }
-            let jitter = self.env.random.below(u64::try_from(pause.as_micros()).unwrap_or(u64::MAX).max(1));
-            let waited = tokio::time::sleep(pause / 2 + Duration::from_micros(jitter / 2));
-            if self.shut.run_until_cancelled(waited).await.is_none() {
-                return Err(WalError::Unavailable(Arc::new(error)));
-            }
+            self.pause(pause).await?;
             pause = (pause * 2).min(PAUSE_LAST);
         }
     }

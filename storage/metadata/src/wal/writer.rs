@@ -148,6 +148,8 @@ impl WalWriter for LogWriter {
 
 /// Creates objects side by side and reports them in order, until the writer is gone or one cannot be created.
 async fn create_all(log: LogStore, mut files: mpsc::Receiver<ClosedFile>, shared: Arc<Shared>) {
+    // However it ends, nobody waits for it for ever. The first reason counts.
+    let _ended = EndsWith(shared.clone());
     let mut creating: FuturesOrdered<BoxFuture<'_, Result<ClosedFile, WalError>>> = FuturesOrdered::new();
     loop {
         tokio::select! {
@@ -168,6 +170,15 @@ async fn create_all(log: LogStore, mut files: mpsc::Receiver<ClosedFile>, shared
             Ok(file) => shared.flushed(&file),
             Err(error) => return shared.end(error),
         }
+    }
+}
+
+/// Ends the log when it is dropped.
+struct EndsWith(Arc<Shared>);
+
+impl Drop for EndsWith {
+    fn drop(&mut self) {
+        self.0.end(WalError::Closed);
     }
 }
 

@@ -117,7 +117,10 @@ impl OpenError {
 
 /// A bucket that was named and that nothing is known of yet.
 pub struct Unopened {
+    /// As the service will see it.
     store: Arc<dyn ObjectStore>,
+    /// As it is, failures and all.
+    raw: Arc<dyn ObjectStore>,
     kind: BucketKind,
     /// For people.
     name: String,
@@ -160,6 +163,7 @@ impl Unopened {
     pub fn of(env: &Env, store: Arc<dyn ObjectStore>, kind: BucketKind, name: String) -> Self {
         let store: Arc<dyn ObjectStore> = Arc::new(InstrumentedStore::new(store, Arc::clone(&env.clock)));
         Self {
+            raw: Arc::clone(&store),
             store,
             kind,
             name,
@@ -180,7 +184,7 @@ impl Unopened {
 
     /// What is below: as it is, failures and all.
     pub fn store(&self) -> Arc<dyn ObjectStore> {
-        Arc::clone(&self.store)
+        Arc::clone(&self.raw)
     }
 
     /// What kind it is.
@@ -207,10 +211,10 @@ impl Unopened {
     /// A folder is not: that a link or a file is made only once is what its file system promises every program, and one
     /// machine's kernel sees to it.
     pub async fn open(self, env: &Env) -> Result<Bucket, OpenError> {
-        let found = marker::read(&self).await?;
-        let has_conditional_overwrite =
-            if self.is_raced { proof::read_or_make(env, &self).await? } else { self.kind == BucketKind::Remote };
         let this = self.borne_with(env);
+        let found = marker::read(&this).await?;
+        let has_conditional_overwrite =
+            if this.is_raced { proof::read_or_make(env, &this).await? } else { this.kind == BucketKind::Remote };
         let marker = match found {
             Some(marker) => marker::raise(&this, marker).await?,
             None => marker::make(env, &this).await?,

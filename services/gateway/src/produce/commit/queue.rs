@@ -156,7 +156,7 @@ impl CommitQueue {
         let Some(place) = self.place(order) else { return };
         match result {
             Ok(uploaded) => self.entries[place].stage = Stage::Uploaded(uploaded),
-            Err(UploadFailure(why)) => self.refuse(place, &why),
+            Err(UploadFailure(why)) => self.refuse(place, &Refusal::Unavailable(why)),
         }
     }
 
@@ -230,7 +230,8 @@ impl CommitQueue {
             Err(CommitFailure::EpochBelowFloor { upload_epoch }) => self.below_floor(place, upload_epoch),
             Err(failure @ CommitFailure::Mismatch) => {
                 tracing::error!(object = %reply.object, %failure, "a commit was refused: this is a bug");
-                self.refuse(place, "the gateway mixed up its objects");
+                // It may have been judged under this name, and its batches appended.
+                self.refuse(place, &Refusal::OutcomeUnknown("the gateway mixed up its objects".into()));
                 Some(Vec::new())
             }
         }
@@ -261,7 +262,7 @@ impl CommitQueue {
                 place += 1;
             } else {
                 let why = self.trouble.clone().unwrap_or_else(|| "it took too long to store this".to_owned());
-                self.refuse(place, &why);
+                self.refuse(place, &Refusal::Unavailable(why));
             }
         }
     }
@@ -312,10 +313,10 @@ impl CommitQueue {
     }
 
     /// Removes an object that is definitely not appended.
-    fn refuse(&mut self, place: usize, why: &str) {
+    fn refuse(&mut self, place: usize, refusal: &Refusal) {
         let Some(entry) = self.entries.remove(place) else { return };
         for waiter in entry.waiters {
-            waiter.ticket.answer(Err(Refusal::Unavailable(why.to_owned())));
+            waiter.ticket.answer(Err(refusal.clone()));
         }
     }
 
