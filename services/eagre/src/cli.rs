@@ -22,7 +22,7 @@ pub struct Cli {
 /// One a command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the whole service in one process over a folder
+    /// Run the whole service in one process over a folder or a bucket
     Dev(DevArgs),
     /// Create, list, describe and delete topics
     Topic(TopicArgs),
@@ -55,7 +55,7 @@ pub struct DevArgs {
     /// Where gRPC is served; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "EAGRE_GRPC", default_value = "127.0.0.1:8070")]
     pub grpc: String,
-    /// Where metrics and health are served; port 0 takes a free one
+    /// Where the API is served in JSON and as gRPC-web, and metrics and health; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "EAGRE_HTTP", default_value = "127.0.0.1:8071")]
     pub http: String,
     /// Listen on addresses that other machines reach, though nothing is encrypted and everyone may read and write

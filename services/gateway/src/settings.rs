@@ -72,8 +72,8 @@ impl GatewaySettings {
             // Files and inodes are a cost, and so are their syncs.
             BucketKind::Folder => (ms(8), ms(32), ms(2)),
             BucketKind::Memory => (ms(2), ms(8), ms(2)),
-            // A PUT is billed: full objects from 40 MiB/s on, and up to 25 commits a second below.
-            BucketKind::Remote => (ms(100), ms(200), ms(40)),
+            // A PUT is billed: up to 25 commits a second, fewer with uploads, large objects from 20 MiB/s on.
+            BucketKind::Remote => (ms(100), ms(140), ms(40)),
         };
         let inline_bytes_max = match kind {
             BucketKind::Folder | BucketKind::Memory => 64 << 10,

@@ -23,7 +23,7 @@ pub enum OpenError {
 /// be durable already, or become so. The store is of no more use: abandon it and open anew.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// SlateDB met another writer, or lost the answer to its own create and takes itself for another.
+    /// The log or the manifest met another writer.
     #[error("the outcome is unknown: the store met another writer")]
     Fenced,
     /// Anything else.
