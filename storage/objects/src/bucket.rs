@@ -8,7 +8,7 @@ use object_store::{
     Error as StoreError, GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, path::Path,
 };
 
-use crate::Marker;
+use crate::{Marker, brief::brief};
 
 /// What lies under a bucket; caches and intervals depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Bucket {
 
 /// A write failed: whether the object is there now is unknown.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {key}: {source}")]
+#[error("cannot write {key}: {}", brief(.source))]
 pub struct PutError {
     /// Key of the object.
     pub key: String,
@@ -82,7 +82,7 @@ pub enum GetError {
         limit_bytes: u64,
     },
     /// The bucket gave no usable answer.
-    #[error("cannot read {key}: {source}")]
+    #[error("cannot read {key}: {}", brief(.source))]
     Failed {
         /// Key of the object.
         key: String,

@@ -4,6 +4,7 @@
 //! [`object_store::ObjectStore`], the simulation's among them. Every request goes through one instrumented store, those of
 //! SlateDB too. What Eagre relies on is written down as checks in [`check`], which any store can be put to.
 
+mod brief;
 mod bucket;
 pub mod check;
 mod folder;
