@@ -25,7 +25,9 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::service::Routes;
 
-pub use settings::{GatewaySettings, InvalidSettings, LARGE_OBJECT_BYTES};
+pub use produce::SteadyCuts;
+use settings::LARGE_OBJECT_BYTES;
+pub use settings::{GatewaySettings, InvalidSettings};
 
 use admission::ByteBudget;
 use directory::TopicDirectory;

@@ -16,7 +16,8 @@ mod stream;
 mod submit;
 mod upload;
 
-pub(crate) use cutter::CutReason;
+pub use cutter::SteadyCuts;
+pub(crate) use cutter::{CutReason, Cutter};
 pub(crate) use pipeline::Pipeline;
 pub(crate) use stream::ProduceAnswers;
 pub(crate) use submit::submit;

@@ -6,8 +6,10 @@ use eagre_model::batch::Limits;
 use eagre_objects::BucketKind;
 use eagre_sequencer_api::INLINE_BYTES_MAX;
 
+use crate::produce::{Cutter, SteadyCuts};
+
 /// So large an object is worth its own cost: a file with its syncs, or a request, and a commit.
-pub const LARGE_OBJECT_BYTES: usize = 3 << 20;
+pub(crate) const LARGE_OBJECT_BYTES: usize = 3 << 20;
 
 /// The bounds and paces of a gateway. Every value is checked by [`GatewaySettings::validate`].
 #[derive(Debug, Clone)]
@@ -109,6 +111,11 @@ impl GatewaySettings {
             topics_cached_max: 10_000,
             recent_runs_max: 65_536,
         }
+    }
+
+    /// How objects are cut while so many bytes come each second.
+    pub fn steady_cuts(&self, bytes_per_second: u64) -> SteadyCuts {
+        Cutter::of(self).steady(bytes_per_second)
     }
 
     /// Checks the values against each other.

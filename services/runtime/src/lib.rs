@@ -12,7 +12,7 @@ mod node;
 mod profile;
 mod telemetry;
 
-pub use cut::cut_over;
+pub use cut::RequestPace;
 pub use dev::{Dev, DevError, DevSettings};
 pub use http::Observed;
 pub use in_memory::InMemory;

@@ -161,6 +161,7 @@ impl Spiller {
             };
             let packed = bytes.ok_or("the bytes are missing").and_then(|bytes| pack.add(partition, run, &bytes));
             if let Err(why) = packed {
+                telemetry::corrupt_run();
                 error!(%partition, run.last_offset, why, "STORED DATA IS CORRUPT: an inline run stays as it is");
             }
         }

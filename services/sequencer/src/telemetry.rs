@@ -18,6 +18,7 @@ const INLINE_HELD_BYTES: &str = "eagre_sequencer_inline_held_bytes";
 const INLINE_HELD_RUNS: &str = "eagre_sequencer_inline_held_runs";
 const SPILLS: &str = "eagre_sequencer_spills_total";
 const SPILLED_BYTES: &str = "eagre_sequencer_spilled_bytes_total";
+const CORRUPT_RUNS: &str = "eagre_sequencer_corrupt_runs_total";
 const HOLDS: &str = "eagre_sequencer_holds";
 
 /// Says what each of them means. What is counted begins at 0, so that the first one of a kind is seen as a rise.
@@ -35,6 +36,7 @@ pub fn describe() {
     describe_gauge!(INLINE_HELD_RUNS, "Inline runs that are in no object yet");
     describe_counter!(SPILLS, "Objects made of inline runs, and attempts to store one that failed, by result");
     describe_counter!(SPILLED_BYTES, Unit::Bytes, "Bytes of objects made of inline runs");
+    describe_counter!(CORRUPT_RUNS, "Inline runs whose stored bytes are not what was written");
     describe_gauge!(HOLDS, "1 while this process serves the shard");
     for result in ["judged", "epoch_below_floor", "mismatch"] {
         counter!(COMMITS, "result" => result).increment(0);
@@ -53,7 +55,7 @@ pub fn describe() {
     for result in ["swapped", "failed"] {
         counter!(SPILLS, "result" => result).increment(0);
     }
-    for total in [CLAIMS, INLINE_COMMITS, SPILLED_BYTES] {
+    for total in [CLAIMS, INLINE_COMMITS, SPILLED_BYTES, CORRUPT_RUNS] {
         counter!(total).increment(0);
     }
     for level in [QUEUE, PRODUCERS, CLAIM, HOLDS, INLINE_HELD_BYTES, INLINE_HELD_RUNS] {
@@ -142,6 +144,11 @@ pub fn spilled(spilled: Spilled) {
         Spilled::Failed => "failed",
     };
     counter!(SPILLS, "result" => result).increment(1);
+}
+
+/// The stored bytes of an inline run are not what was written.
+pub fn corrupt_run() {
+    counter!(CORRUPT_RUNS).increment(1);
 }
 
 /// A term has begun (1) or ended (0).

@@ -4,6 +4,7 @@
 //! pinned SlateDB that the sequencer relies on is kept by the tests in `tests/` and written up in `docs/decisions/`.
 
 mod block_cache;
+mod built_in_log;
 mod changes;
 mod clock;
 mod codec;

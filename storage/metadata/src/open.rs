@@ -6,22 +6,18 @@ use eagre_env::Env;
 use eagre_model::ShardId;
 use object_store::{ObjectStore, path::Path};
 use slatedb::{
-    CompactorBuilder, Db, DbBuilder, ErrorKind, GarbageCollectorBuilder, Settings, WalFile, WalReader,
+    CompactorBuilder, Db, DbBuilder, ErrorKind, GarbageCollectorBuilder, Settings,
     admin::AdminBuilder,
-    config::{
-        CompactionWorkerOptions, CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions,
-        GarbageCollectorOptions,
-    },
+    config::{CompactionWorkerOptions, CompactorOptions, GarbageCollectorDirectoryOptions, GarbageCollectorOptions},
     wal::WalError,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     block_cache::BlockCache,
-    changes::Changes,
+    built_in_log,
     clock::StoreClock,
     error::OpenError,
-    rows::{Meta, MetaName, MetaValue, ROWS_FORMAT},
     settings::StoreSettings,
     wal::{Listing, LogCollector, LogInit, LogStore},
 };
@@ -77,7 +73,9 @@ pub(crate) async fn open(
     let log = LogStore::new(env.clone(), store.clone(), log_path(shard), shut.clone());
     let mut found = look_until_answered(env, &store, shard, &log).await?;
     if found.has_built_in_log {
-        leave_built_in_log(env, &store, shard, &found).await?;
+        let clock = Arc::new(StoreClock::start(env.clock.clone(), found.latest_ms));
+        let left = built_in_log::leave(builder(env, &store, shard, &clock, &found)).await;
+        left.map_err(|error| refused(&error, &found))?;
         found = look_until_answered(env, &store, shard, &log).await?;
     }
     let clock = Arc::new(StoreClock::start(env.clock.clone(), found.latest_ms));
@@ -118,25 +116,6 @@ fn refused(error: &slatedb::Error, found: &Found) -> OpenError {
         ErrorKind::Data if found.writer_epoch == 0 => OpenError::Fenced,
         _ => OpenError::from(error),
     }
-}
-
-/// Shuts out writers of the first format, which had SlateDB's own log, and leaves nothing in that: its rows go to a table,
-/// together with the format's number, by which a process of that version knows that it cannot read on.
-async fn leave_built_in_log(
-    env: &Env,
-    store: &Arc<dyn ObjectStore>,
-    shard: ShardId,
-    found: &Found,
-) -> Result<(), OpenError> {
-    tracing::info!("moving metadata to the log of this version");
-    let clock = Arc::new(StoreClock::start(env.clock.clone(), found.latest_ms));
-    let db = builder(env, store, shard, &clock, found).build().await.map_err(|error| refused(&error, found))?;
-    let mut format = Changes::new();
-    format.put::<Meta>(&MetaName::Format, &MetaValue::Number(ROWS_FORMAT));
-    db.write(format.into_batch()).await?;
-    db.flush_with_options(FlushOptions { flush_type: FlushType::MemTable }).await?;
-    db.close().await?;
-    Ok(())
 }
 
 async fn look_until_answered(
@@ -188,34 +167,9 @@ async fn look(env: &Env, store: &Arc<dyn ObjectStore>, shard: ShardId, log: &Log
     // Fences are never deleted, so where there was ever a writer of this log there is an object of it.
     let has_built_in_log = listing.objects().next().is_none() && Listing::whole(log).await?.objects().next().is_none();
     if has_built_in_log {
-        latest_ms = latest_ms.max(newest_of_built_in_log(store, shard, after).await?);
+        latest_ms = latest_ms.max(built_in_log::newest_ms(store, shard, after).await?);
     }
     Ok(Found { writer_epoch: manifest.writer_epoch(), latest_ms, has_built_in_log })
-}
-
-/// When the newest row of SlateDB's own log was written; 0 when it has none.
-async fn newest_of_built_in_log(store: &Arc<dyn ObjectStore>, shard: ShardId, after: u64) -> Result<i64, OpenError> {
-    let files = WalReader::new(path(shard), store.clone()).list(after + 1..).await?;
-    for file in files.iter().rev() {
-        // A fence has none. One that is gone or damaged is for SlateDB to judge, when it replays.
-        match newest_row(file).await {
-            Ok(Some(ms)) => return Ok(ms),
-            Ok(None) => {}
-            Err(error) if error.kind() == ErrorKind::Data => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(0)
-}
-
-/// When the newest row of an object of that log was written; `None` when it has none.
-async fn newest_row(file: &WalFile) -> Result<Option<i64>, slatedb::Error> {
-    let mut rows = file.iterator().await?;
-    let mut newest = None;
-    while let Some(row) = rows.next().await? {
-        newest = newest.max(row.create_ts);
-    }
-    Ok(newest)
 }
 
 fn db_settings() -> Settings {

@@ -86,20 +86,43 @@ struct Probe {
 }
 
 impl Probe {
-    fn start(&self) -> Duration {
-        self.clock.monotonic()
+    fn start(&self, op: &'static str) -> Running {
+        Running { probe: self.clone(), op, started: self.clock.monotonic(), is_over: false }
     }
+}
 
-    fn end<T>(&self, op: &'static str, started: Duration, result: &Result<T>, bytes: u64) {
+/// A request under way. One whose caller goes away, as after a timeout or beside a quicker hedge, was made all the same.
+struct Running {
+    probe: Probe,
+    op: &'static str,
+    started: Duration,
+    is_over: bool,
+}
+
+impl Running {
+    fn end<T>(mut self, result: &Result<T>, bytes: u64) {
+        self.is_over = true;
         // The store's client refused by itself, as it does with attributes for a folder: no request was made.
         if matches!(result, Err(Error::NotSupported { .. } | Error::NotImplemented { .. })) {
             return;
         }
-        count(op, label(result));
-        let elapsed = self.clock.monotonic().saturating_sub(started);
-        metrics::histogram!(REQUEST_SECONDS, "op" => op).record(elapsed.as_secs_f64());
+        self.record(label(result));
         if result.is_ok() && bytes > 0 {
-            metrics::counter!(BYTES_TOTAL, "op" => op).increment(bytes);
+            metrics::counter!(BYTES_TOTAL, "op" => self.op).increment(bytes);
+        }
+    }
+
+    fn record(&self, result: &'static str) {
+        count(self.op, result);
+        let elapsed = self.probe.clock.monotonic().saturating_sub(self.started);
+        metrics::histogram!(REQUEST_SECONDS, "op" => self.op).record(elapsed.as_secs_f64());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.record("given_up");
         }
     }
 }
@@ -126,36 +149,36 @@ fn put_op(mode: &PutMode) -> &'static str {
 impl ObjectStore for InstrumentedStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let (op, bytes) = (put_op(&opts.mode), payload.content_length() as u64);
-        let started = self.probe.start();
+        let running = self.probe.start(op);
         let result = self.inner.put_opts(location, payload, opts).await;
-        self.probe.end(op, started, &result, bytes);
+        running.end(&result, bytes);
         result
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let started = self.probe.start();
+        let running = self.probe.start("multipart_start");
         let result = self.inner.put_multipart_opts(location, opts).await;
-        self.probe.end("multipart_start", started, &result, 0);
+        running.end(&result, 0);
         Ok(Box::new(InstrumentedUpload { inner: result?, probe: self.probe.clone() }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let op = if options.head { "head" } else { "get" };
-        let started = self.probe.start();
+        let running = self.probe.start(op);
         let result = self.inner.get_opts(location, options).await;
         let bytes = match (&result, op) {
             (Ok(got), "get") => got.range.end.saturating_sub(got.range.start),
             _ => 0,
         };
-        self.probe.end(op, started, &result, bytes);
+        running.end(&result, bytes);
         result
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let started = self.probe.start();
+        let running = self.probe.start("get");
         let result = self.inner.get_ranges(location, ranges).await;
         let bytes = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
-        self.probe.end("get", started, &result, bytes);
+        running.end(&result, bytes);
         result
     }
 
@@ -173,23 +196,23 @@ impl ObjectStore for InstrumentedStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let started = self.probe.start();
+        let running = self.probe.start("list");
         let result = self.inner.list_with_delimiter(prefix).await;
-        self.probe.end("list", started, &result, 0);
+        running.end(&result, 0);
         result
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let started = self.probe.start();
+        let running = self.probe.start("copy");
         let result = self.inner.copy_opts(from, to, options).await;
-        self.probe.end("copy", started, &result, 0);
+        running.end(&result, 0);
         result
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        let started = self.probe.start();
+        let running = self.probe.start("rename");
         let result = self.inner.rename_opts(from, to, options).await;
-        self.probe.end("rename", started, &result, 0);
+        running.end(&result, 0);
         result
     }
 }
@@ -221,26 +244,26 @@ struct InstrumentedUpload {
 impl MultipartUpload for InstrumentedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let (bytes, probe) = (data.content_length() as u64, self.probe.clone());
-        let started = probe.start();
         let part = self.inner.put_part(data);
         Box::pin(async move {
+            let running = probe.start("multipart_part");
             let result = part.await;
-            probe.end("multipart_part", started, &result, bytes);
+            running.end(&result, bytes);
             result
         })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let started = self.probe.start();
+        let running = self.probe.start("multipart_end");
         let result = self.inner.complete().await;
-        self.probe.end("multipart_end", started, &result, 0);
+        running.end(&result, 0);
         result
     }
 
     async fn abort(&mut self) -> Result<()> {
-        let started = self.probe.start();
+        let running = self.probe.start("multipart_end");
         let result = self.inner.abort().await;
-        self.probe.end("multipart_end", started, &result, 0);
+        running.end(&result, 0);
         result
     }
 }

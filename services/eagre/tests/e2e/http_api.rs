@@ -167,3 +167,20 @@ fn bad_requests_are_refused_for_what_they_are() {
     }
     assert_eq!(get(&server, records)["records"], json!([]));
 }
+
+/// Clients that ask and do not read hold what they asked for and no more: others are answered.
+#[test]
+fn answers_that_nobody_reads_hold_nobody_up() {
+    let (_folder, server) = start();
+    call(&server, "POST", "/v1/topics", &json!({"name": "t", "partitions": 1}));
+    let value = "x".repeat(200_000);
+    for _ in 0..5 {
+        let (status, said) = call(&server, "POST", "/v1/topics/t/records", &json!({"records": [{"value": value}]}));
+        assert_eq!(status, 200, "{said}");
+    }
+    let deaf: Vec<_> = (0..30).map(|_| server.ask_and_do_not_read("/v1/topics/t/records")).collect();
+    let page = get(&server, "/v1/topics/t/records");
+    assert_eq!(page["records"].as_array().map(Vec::len), Some(5));
+    assert_eq!(page["records"][4]["value"].as_str().map(str::len), Some(200_000));
+    drop(deaf);
+}

@@ -190,6 +190,13 @@ impl Server {
         Ok((status, body.to_owned()))
     }
 
+    /// A client that asks for a path and reads nothing of the answer as long as it lives.
+    pub fn ask_and_do_not_read(&self, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.http).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: eagre\r\n\r\n").unwrap();
+        stream
+    }
+
     /// A figure of `/proc/<pid>/status`, in KiB.
     pub fn memory_kib(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();

@@ -16,7 +16,7 @@ use tokio_util::sync::PollSemaphore;
 use tonic::{Status, body::Body};
 
 use super::{ByteBudget, Grants, MessageBounds, PREFIX_BYTES, codec::Codec, message_bytes};
-use crate::refusal::Refusal;
+use crate::{metrics, refusal::Refusal};
 
 /// The flag of a message that is compressed.
 const COMPRESSED: u8 = 1;
@@ -164,7 +164,7 @@ impl AdmittedBody {
         if message > self.bounds.bytes_max {
             let limit = self.bounds.bytes_max;
             let text = format!("the request of {message} bytes is over the limit of {limit} bytes");
-            return Poll::Ready(Err(Refusal::TooLarge(text).into()));
+            return Poll::Ready(Err(refused(&Refusal::TooLarge(text))));
         }
         let becomes = match self.codec {
             Some(codec) if is_compressed => codec.bound_bytes(message, self.bounds.bytes_max),
@@ -211,7 +211,7 @@ impl AdmittedBody {
         ready!(wait.as_mut().poll(cx));
         // Nothing of it was given out, so this is definite.
         let text = format!("this gateway has had no room for the request for {grant_max:?}");
-        Poll::Ready(Refusal::Unavailable(text).into())
+        Poll::Ready(refused(&Refusal::Unavailable(text)))
     }
 
     /// Fails when the rest of a message has been awaited for too long, or comes too slowly.
@@ -233,7 +233,7 @@ impl AdmittedBody {
         }
         ready!(arrival.timer.as_mut().poll(cx));
         let text = format!("the request came too slowly: after {patience:?} it was not whole");
-        Poll::Ready(Refusal::Unavailable(text).into())
+        Poll::Ready(refused(&Refusal::Unavailable(text)))
     }
 
     /// Takes bytes of the client; returns what can be given out as it is.
@@ -257,13 +257,19 @@ fn permits(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
+/// A request that no service will see, counted here.
+fn refused(refusal: &Refusal) -> Status {
+    metrics::refused(refusal);
+    refusal.clone().into()
+}
+
 fn no_codec() -> Status {
     let why = "the request is marked as compressed, but the header grpc-encoding does not say how; set it";
-    Refusal::invalid("message", why).into()
+    refused(&Refusal::invalid("message", why))
 }
 
 fn stopped() -> Status {
-    Refusal::Unavailable("this gateway has stopped".into()).into()
+    refused(&Refusal::Unavailable("this gateway has stopped".into()))
 }
 
 impl HttpBody for AdmittedBody {
@@ -293,7 +299,7 @@ impl HttpBody for AdmittedBody {
                 Poll::Ready(None) => {
                     this.held.clear();
                     let refusal = Refusal::invalid("message", "the request ends within a message; send it whole");
-                    return Poll::Ready(Some(Err(refusal.into())));
+                    return Poll::Ready(Some(Err(refused(&refusal))));
                 }
                 Poll::Pending => return this.poll_arrival(cx).map(|status| Some(Err(status))),
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::LARGE_OBJECT_BYTES;
+use crate::{GatewaySettings, LARGE_OBJECT_BYTES};
 
 /// What the decision looks at.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +60,7 @@ const TIMER_TICK: Duration = Duration::from_millis(1);
 /// wait, and a busy one gathers what comes within one interval. The more came within the last one, the longer is the next:
 /// a busy machine has better use for its cores than twice as many cuts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cutter {
+pub(crate) struct Cutter {
     pub bytes_max: usize,
     pub partitions_max: usize,
     /// While objects are small.
@@ -73,7 +73,43 @@ pub(super) struct Cutter {
     pub inline_interval_min: Duration,
 }
 
+/// What the policy comes to under a steady load.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SteadyCuts {
+    /// How many objects are cut in a second.
+    pub per_second: f64,
+    /// They go inside of their commits.
+    pub are_inline: bool,
+}
+
 impl Cutter {
+    /// As a gateway is set.
+    pub fn of(settings: &GatewaySettings) -> Self {
+        Self {
+            bytes_max: settings.object_bytes_max,
+            partitions_max: settings.object_partitions_max,
+            interval_min: settings.cut_interval_min,
+            interval_max: settings.cut_interval_max,
+            inline_bytes_max: settings.inline_bytes_max,
+            inline_interval_min: settings.inline_interval_min,
+        }
+    }
+
+    /// Where the intervals come to rest while so many bytes come each second.
+    pub fn steady(&self, bytes_per_second: u64) -> SteadyCuts {
+        let within = |interval: Duration| (bytes_per_second as f64 * interval.as_secs_f64()) as usize;
+        let mut interval = self.inline_interval_min;
+        // Each cut is as far from the one before as what that one held says.
+        for _ in 0..32 {
+            interval = self.interval_after(within(interval), true);
+        }
+        let full = bytes_per_second as f64 / self.bytes_max as f64;
+        SteadyCuts {
+            per_second: (1.0 / interval.as_secs_f64()).max(full),
+            are_inline: within(interval) <= self.inline_bytes_max,
+        }
+    }
+
     /// Whether nothing more may be added.
     pub fn is_full(&self, bytes: usize, partitions: usize) -> Option<CutReason> {
         if bytes >= self.bytes_max {
@@ -86,7 +122,7 @@ impl Cutter {
     }
 
     /// For an object that is not empty.
-    pub fn decide(&self, filling: Filling) -> Decision {
+    pub(super) fn decide(&self, filling: Filling) -> Decision {
         if let Some(reason) = self.is_full(filling.bytes, filling.partitions) {
             return Decision::Cut(reason);
         }
@@ -155,6 +191,25 @@ mod tests {
             let last_cut = Some(LastCut { since: ms(since_ms), bytes: last_bytes });
             let filling = Filling { bytes: 1, partitions: 1, takes_inline: true, last_cut };
             assert_eq!(cutter.decide(filling), expected, "inline: {what}");
+        }
+    }
+
+    #[test]
+    fn comes_to_rest_where_each_cut_says_what_the_next_one_does() {
+        let ms = Duration::from_millis;
+        let cutter = Cutter {
+            bytes_max: 8 << 20,
+            partitions_max: 10_000,
+            interval_min: ms(100),
+            interval_max: ms(140),
+            inline_bytes_max: 256 << 10,
+            inline_interval_min: ms(40),
+        };
+        let cases = [(0, 25.0, true), (1 << 20, 19.0, true), (10 << 20, 8.67, false), (800 << 20, 100.0, false)];
+        for (bytes, per_second, are_inline) in cases {
+            let cuts = cutter.steady(bytes);
+            assert!((cuts.per_second - per_second).abs() < 0.01, "{bytes}: {cuts:?}");
+            assert_eq!(cuts.are_inline, are_inline, "{bytes}");
         }
     }
 }

@@ -42,14 +42,7 @@ impl Pipeline {
         gone: CancellationToken,
     ) -> Self {
         let settings = uploader.settings.clone();
-        let cutter = Cutter {
-            bytes_max: settings.object_bytes_max,
-            partitions_max: settings.object_partitions_max,
-            interval_min: settings.cut_interval_min,
-            interval_max: settings.cut_interval_max,
-            inline_bytes_max: settings.inline_bytes_max,
-            inline_interval_min: settings.inline_interval_min,
-        };
+        let cutter = Cutter::of(&settings);
         let open = Arc::new(OpenObjects::new(cutter, uploader.takes_inline.clone()));
         let (joined, watch_joined) = watch::channel(None);
         let end = End { open: open.clone(), gone };

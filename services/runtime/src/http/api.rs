@@ -15,7 +15,7 @@ use tonic::{body::Body, codegen::Service, service::Routes};
 use tonic_web::GrpcWebLayer;
 use tower::Layer;
 
-use super::{body::JsonBudget, error::ApiError, fetch, produce, topics};
+use super::{answer::AnswerBudget, body::JsonBudget, error::ApiError, fetch, produce, topics};
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -23,6 +23,7 @@ pub(super) struct Api {
     /// The gRPC services.
     pub routes: Routes,
     pub budget: JsonBudget,
+    pub answers: AnswerBudget,
 }
 
 /// The API over the gRPC services of a gateway.
@@ -40,7 +41,7 @@ pub(crate) fn router(routes: Routes) -> Router {
             )
         })
         .fallback(grpc_web)
-        .with_state(Api { routes, budget: JsonBudget::default() })
+        .with_state(Api { routes, budget: JsonBudget::default(), answers: AnswerBudget::default() })
 }
 
 /// Whatever is no path of the JSON API is one of a gRPC service, or of nothing.

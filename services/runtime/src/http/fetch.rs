@@ -15,7 +15,12 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
-use super::{answer::Json, api::Api, error::ApiError, query::Query};
+use super::{
+    answer::{Charged, Json, Turn},
+    api::Api,
+    error::ApiError,
+    query::Query,
+};
 
 const RECORDS_MAX_DEFAULT: usize = 100;
 const RECORDS_MAX: usize = 10_000;
@@ -33,6 +38,9 @@ pub(super) struct Fetched {
     next: Vec<NextBody>,
     #[serde(skip)]
     bytes: usize,
+    /// From the first records on.
+    #[serde(skip)]
+    turn: Option<Turn>,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,7 +101,7 @@ pub(super) async fn fetch(
     State(api): State<Api>,
     Path(topic): Path<String>,
     request: Request,
-) -> Result<Json<Fetched>, ApiError> {
+) -> Result<Charged<Fetched>, ApiError> {
     let asked = Asked::of(Query::of(&request, &["from", "partition", "max", "wait_ms"])?)?;
     let begun = Instant::now();
     let mut fetched = begin(&api, &topic, &asked).await?;
@@ -103,7 +111,8 @@ pub(super) async fn fetch(
     } else if !asked.wait.is_zero() {
         read(&api, &topic, &mut fetched, FetchEnd::Follow, asked.max, begun + asked.wait).await?;
     }
-    Ok(Json(fetched))
+    let turn = fetched.turn.take();
+    Ok(Charged(Json(fetched), turn))
 }
 
 impl Asked {
@@ -189,6 +198,9 @@ async fn read(
             Err(_) => return Err(late()),
         };
         let Some(message) = message else { return Ok(()) };
+        if fetched.turn.is_none() {
+            fetched.turn = Some(api.answers.turn().await?);
+        }
         let index = usize::try_from(message.index).unwrap_or(usize::MAX);
         let Some((partition, _)) = wanted.get(index) else {
             return Err(Status::internal("a partition that was not asked for").into());

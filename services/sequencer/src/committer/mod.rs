@@ -84,7 +84,7 @@ impl Committer {
     /// new work and finishes what waits.
     pub async fn run(self, queue: mpsc::Receiver<Work>, stop: CancellationToken) -> CommitterEnd {
         let authority = self.authority.clone();
-        let flights_max = self.store.flushes_parallel().max(1);
+        let flights_max = self.store.flushes_parallel();
         let (begun, flights) = mpsc::channel(flights_max);
         let room = Arc::new(Semaphore::new(flights_max));
         let landing = Landing {

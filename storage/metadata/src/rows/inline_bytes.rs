@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::{RowKind, RunKey, partition_key, read_partition};
+use super::{RowKind, RunKey};
 use crate::codec::{Reader, RowError, Writer};
 
 /// The kind; the value is the batches of the run as they came.
@@ -18,14 +18,11 @@ impl RowKind for InlineBytes {
     type Value = Bytes;
 
     fn encode_key(key: &RunKey) -> Bytes {
-        partition_key(Self::KIND, key.partition).natural(key.last_offset).finish()
+        key.encode(Self::KIND)
     }
 
     fn decode_key(bytes: &[u8]) -> Result<RunKey, RowError> {
-        let (mut reader, partition) = read_partition(bytes, Self::KIND)?;
-        let last_offset = reader.natural("last offset")?;
-        reader.end()?;
-        Ok(RunKey { partition, last_offset })
+        RunKey::decode(bytes, Self::KIND)
     }
 
     fn encode_value(_: &RunKey, batches: &Bytes) -> Bytes {

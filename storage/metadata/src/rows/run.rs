@@ -34,6 +34,19 @@ impl RunKey {
         let first = RunKey { partition, last_offset: offset.max(0) };
         first..=RunKey { partition, last_offset: i64::MAX }
     }
+
+    /// As a key of rows of this kind: of runs, and of what stands beside them.
+    pub(super) fn encode(&self, kind: u8) -> Bytes {
+        partition_key(kind, self.partition).natural(self.last_offset).finish()
+    }
+
+    /// The inverse.
+    pub(super) fn decode(bytes: &[u8], kind: u8) -> Result<Self, RowError> {
+        let (mut reader, partition) = read_partition(bytes, kind)?;
+        let last_offset = reader.natural("last offset")?;
+        reader.end()?;
+        Ok(Self { partition, last_offset })
+    }
 }
 
 impl RowKind for RunRow {
@@ -42,14 +55,11 @@ impl RowKind for RunRow {
     type Value = Run;
 
     fn encode_key(key: &RunKey) -> Bytes {
-        partition_key(Self::KIND, key.partition).natural(key.last_offset).finish()
+        key.encode(Self::KIND)
     }
 
     fn decode_key(bytes: &[u8]) -> Result<RunKey, RowError> {
-        let (mut reader, partition) = read_partition(bytes, Self::KIND)?;
-        let last_offset = reader.natural("last offset")?;
-        reader.end()?;
-        Ok(RunKey { partition, last_offset })
+        RunKey::decode(bytes, Self::KIND)
     }
 
     fn encode_value(key: &RunKey, run: &Run) -> Bytes {

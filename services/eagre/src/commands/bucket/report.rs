@@ -6,17 +6,17 @@ use eagre_objects::{
     BucketKind, BucketUrl,
     check::{
         Finding, Latency, Op, Outcome, Report, percentile,
-        price::{self, Cost, Cut, S3_STANDARD},
+        price::{self, Cost, S3_STANDARD},
     },
 };
-use eagre_runtime::cut_over;
+use eagre_runtime::RequestPace;
 use serde_json::{Value, json};
 
 /// What acknowledgements are expected to take is worked out for an object of this size and the commit of it.
 const ACK_OBJECT_BYTES: usize = 256 * 1024;
 const COMMIT_BYTES: usize = 4 * 1024;
 /// MiB a second whose cost is told.
-const RATES: [f64; 3] = [1.0, 10.0, 50.0];
+const RATES: [u64; 3] = [1, 10, 50];
 
 /// Whether Eagre can use a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,8 @@ pub struct Checked<'a> {
     pub verdict: Verdict,
     url: &'a BucketUrl,
     report: &'a Report,
-    cut: Cut,
+    /// For how long records are gathered.
+    gathers: (Duration, Duration),
     /// In order of length; empty when that was not timed.
     acks: Vec<Duration>,
     /// Empty where nobody bills.
@@ -70,14 +71,14 @@ impl<'a> Checked<'a> {
             let put = report.latencies.iter().find(|latency| latency.op == Op::Put && latency.size_bytes == size_bytes);
             put.map_or(&[][..], |latency| &latency.sorted)
         };
-        let (cut, commits) = (cut_over(kind), puts(COMMIT_BYTES));
-        let month = |rate: &f64| price::month(&S3_STANDARD, cut, *rate);
+        let (pace, commits) = (RequestPace::over(kind), puts(COMMIT_BYTES));
+        let month = |rate: &u64| price::month(&S3_STANDARD, *rate as f64, pace.puts_per_second(*rate));
         let is_billed = kind == BucketKind::Remote && !commits.is_empty();
         Self {
             verdict: Verdict::of(report),
             url,
             report,
-            cut,
+            gathers: pace.gathers(),
             acks: price::acks(puts(ACK_OBJECT_BYTES), commits),
             costs: if is_billed { RATES.iter().map(month).collect() } else { vec![] },
         }
@@ -97,8 +98,8 @@ impl<'a> Checked<'a> {
                  gathered, {} to {}.\n",
                 size(ACK_OBJECT_BYTES),
                 size(COMMIT_BYTES),
-                milliseconds(self.cut.inline_interval_min),
-                milliseconds(self.cut.interval_max),
+                milliseconds(self.gathers.0),
+                milliseconds(self.gathers.1),
             );
         }
         self.write_costs(&mut out);
@@ -173,7 +174,7 @@ impl<'a> Checked<'a> {
             json!({
                 "object_bytes": ACK_OBJECT_BYTES, "commit_bytes": COMMIT_BYTES,
                 "p50_ms": ms(percentile(&self.acks, 50)), "p99_ms": ms(percentile(&self.acks, 99)),
-                "gathered_for_up_to_ms": ms(self.cut.interval_max),
+                "gathered_for_up_to_ms": ms(self.gathers.1),
             })
         };
         json!({

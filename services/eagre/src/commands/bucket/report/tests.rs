@@ -67,7 +67,10 @@ fn text_and_json_say_the_same() {
     let json = checked.json();
     assert_eq!((&json["verdict"], &json["acks"]["p50_ms"]), (&json!("right"), &json!(140.0)));
     let costs = json["costs"].as_array().unwrap();
-    assert_eq!(costs.iter().map(|cost| cost["mib_per_second"].as_f64()).collect::<Vec<_>>(), RATES.map(Some));
+    assert_eq!(
+        costs.iter().map(|cost| cost["mib_per_second"].as_f64()).collect::<Vec<_>>(),
+        RATES.map(|rate| Some(rate as f64))
+    );
     let rows = text.lines().filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
     assert_eq!(rows.count(), RATES.len());
 }
