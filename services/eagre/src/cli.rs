@@ -64,6 +64,14 @@ pub struct DevArgs {
     /// Serve /debug/pprof/profile on the HTTP port, which has to be of the loopback then
     #[arg(long, env = "EAGRE_DEBUG_ENDPOINTS", value_parser = BoolishValueParser::new())]
     pub debug_endpoints: bool,
+    /// Acknowledge 99 of 100 requests within this time, from 100ms to 10s: objects grow as long as it allows. Left out, 500ms
+    /// behind a network, and as soon as a folder can
+    #[arg(long, value_name = "TIME", env = "EAGRE_TARGET_P99", value_parser = target_p99)]
+    pub target_p99: Option<Duration>,
+    /// Make so many PUTs a second at most, commits included, from 0.5 to 10000: less money, longer waits. It goes before the
+    /// target; full objects are uploaded all the same
+    #[arg(long, value_name = "N", env = "EAGRE_MAX_PUT_PER_SECOND", value_parser = put_per_second)]
+    pub max_put_per_second: Option<f64>,
     /// Where traces go.
     #[cfg(feature = "otlp")]
     #[command(flatten)]
@@ -395,6 +403,17 @@ fn byte_size(text: &str) -> Result<u32, String> {
     let size: Result<bytesize::ByteSize, _> = text.parse();
     let bytes = size.ok().and_then(|size| u32::try_from(size.as_u64()).ok());
     bytes.ok_or_else(|| "write 65536, 64KiB or 1MiB".to_owned())
+}
+
+fn target_p99(text: &str) -> Result<Duration, String> {
+    let target = positive_duration(text)?;
+    let is_allowed = (Duration::from_millis(100)..=Duration::from_secs(10)).contains(&target);
+    if is_allowed { Ok(target) } else { Err("write a time from 100ms to 10s".to_owned()) }
+}
+
+fn put_per_second(text: &str) -> Result<f64, String> {
+    let puts: f64 = text.parse().map_err(|_| "it is no number; write 4 or 0.5".to_owned())?;
+    if (0.5..=10_000.0).contains(&puts) { Ok(puts) } else { Err("write a number from 0.5 to 10000".to_owned()) }
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {

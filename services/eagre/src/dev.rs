@@ -48,6 +48,8 @@ pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings,
         http: args.http.clone(),
         build: Build { version: VERSION, commit: COMMIT },
         debug_endpoints: args.debug_endpoints,
+        target_p99: args.target_p99,
+        max_put_per_second: args.max_put_per_second,
     })
 }
 

@@ -6,7 +6,7 @@ use eagre_proto::v1::ErrorReason;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::{
-    produce::CutReason,
+    produce::{Bounds, CutReason},
     refusal::{self, Refusal},
 };
 
@@ -21,6 +21,7 @@ const IN_FLIGHT_BYTES: &str = "eagre_gateway_in_flight_bytes";
 const QUEUE_WAIT: &str = "eagre_gateway_queue_wait_seconds";
 const OBJECT_BYTES: &str = "eagre_gateway_object_bytes";
 const CUTS: &str = "eagre_gateway_cuts_total";
+const CUT_INTERVAL_MAX: &str = "eagre_gateway_cut_interval_max_seconds";
 const INLINE: &str = "eagre_gateway_inline_objects_total";
 const PUT_SECONDS: &str = "eagre_gateway_put_seconds";
 const UNANSWERED: &str = "eagre_gateway_unanswered_objects";
@@ -44,6 +45,11 @@ pub(crate) fn describe() {
     describe_histogram!(QUEUE_WAIT, Unit::Seconds, "From the first batch of an object to its cut");
     describe_histogram!(OBJECT_BYTES, Unit::Bytes, "Bytes of batches in an object");
     describe_counter!(CUTS, "Objects cut, by reason");
+    describe_gauge!(
+        CUT_INTERVAL_MAX,
+        Unit::Seconds,
+        "How long records are gathered for a large object, as the target and the budget of PUTs allow"
+    );
     describe_counter!(INLINE, "Objects that went inside of their commits, without an upload");
     describe_histogram!(PUT_SECONDS, Unit::Seconds, "Uploads of objects, attempts that failed included");
     describe_gauge!(UNANSWERED, "Objects cut and not answered by the sequencer");
@@ -60,6 +66,7 @@ pub(crate) fn describe() {
         counter!(CUTS, "reason" => reason.name()).increment(0);
     }
     gauge!(UNANSWERED).set(0.0);
+    gauge!(CUT_INTERVAL_MAX).set(0.0);
 }
 
 pub(crate) fn accepted(records: u32, bytes: usize) {
@@ -85,6 +92,10 @@ pub(crate) fn cut(reason: &'static str, bytes: usize, waited: Duration) {
     counter!(CUTS, "reason" => reason).increment(1);
     histogram!(OBJECT_BYTES).record(bytes as f64);
     histogram!(QUEUE_WAIT).record(waited.as_secs_f64());
+}
+
+pub(crate) fn cut_interval_max(bounds: Bounds) {
+    gauge!(CUT_INTERVAL_MAX).set(bounds.longest.max(bounds.per_put * 2).as_secs_f64());
 }
 
 pub(crate) fn went_inline() {

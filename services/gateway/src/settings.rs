@@ -27,12 +27,21 @@ pub struct GatewaySettings {
     pub streams_max: usize,
     /// An object is cut when it holds so many bytes.
     pub object_bytes_max: usize,
+    /// While half of the uploads are under way, it is cut when it holds so many: then bytes have to go out, and not few objects.
+    pub object_bytes_busy: usize,
     /// An object is cut when it holds so many partitions.
     pub object_partitions_max: usize,
     /// Two cuts by age are at least so far apart, to within a millisecond: an object costs a file or a request, whatever it holds.
     pub cut_interval_min: Duration,
-    /// So far apart they are when objects are large, [`LARGE_OBJECT_BYTES`] and more.
+    /// So far apart they are when objects are large, [`LARGE_OBJECT_BYTES`] and more; where there is a target, until it is
+    /// known what it allows.
     pub cut_interval_max: Duration,
+    /// 99 of 100 requests are to be acknowledged within this time. Cuts of large objects are as far apart as that allows, but
+    /// not closer together than those of small ones. `None`: as above, whatever comes of it.
+    pub target_p99: Option<Duration>,
+    /// How many requests a second may be billed as PUTs, commits included, as far as the distance of cuts decides it: full
+    /// objects are uploaded all the same. It goes before the target.
+    pub puts_per_second_max: Option<f64>,
     /// An object with so many bytes of batches or fewer goes inside of its commit instead of into the bucket; 0: none.
     pub inline_bytes_max: usize,
     /// Two cuts by age are at least so far apart while objects that go inside are tiny; it grows with them up to the interval
@@ -82,6 +91,10 @@ impl GatewaySettings {
             // The PUT that it saves takes tens of milliseconds, whatever its size.
             BucketKind::Remote => 256 << 10,
         };
+        let (object_bytes_max, target_p99) = match kind {
+            BucketKind::Folder | BucketKind::Memory => (8 << 20, None),
+            BucketKind::Remote => (16 << 20, Some(ms(500))),
+        };
         Self {
             batch_limits: Limits {
                 max_batch_bytes: 8 << 20,
@@ -92,10 +105,13 @@ impl GatewaySettings {
             requests_per_stream_max: 4_096,
             requests_max: 256 << 10,
             streams_max: 16_384,
-            object_bytes_max: 8 << 20,
+            object_bytes_max,
+            object_bytes_busy: 8 << 20,
             object_partitions_max: 10_000,
             cut_interval_min,
             cut_interval_max,
+            target_p99,
+            puts_per_second_max: None,
             inline_bytes_max,
             inline_interval_min,
             uploads_max: 6,
@@ -113,7 +129,19 @@ impl GatewaySettings {
         }
     }
 
-    /// How objects are cut while so many bytes come each second.
+    /// With another target, or with a bound on PUTs where there is one.
+    #[must_use]
+    pub fn with_wishes(self, target_p99: Option<Duration>, puts_per_second_max: Option<f64>) -> Self {
+        let inline_bytes_max = match puts_per_second_max {
+            // Inside of its commit an object is one PUT and not two.
+            Some(puts) if puts <= FEW_PUTS_PER_SECOND => INLINE_BYTES_MAX,
+            _ => self.inline_bytes_max,
+        };
+        let target_p99 = target_p99.or(self.target_p99);
+        Self { target_p99, puts_per_second_max, inline_bytes_max, ..self }
+    }
+
+    /// How objects are cut while so many bytes come each second, before a target says otherwise.
     pub fn steady_cuts(&self, bytes_per_second: u64) -> SteadyCuts {
         Cutter::of(self).steady(bytes_per_second)
     }
@@ -133,7 +161,16 @@ impl GatewaySettings {
             (self.produce_bytes_max <= u32::MAX as usize, "the produce budget is over 4 GiB"),
             (self.requests_per_stream_max > 0, "a stream needs a request in flight"),
             (self.streams_max > 0, "no stream may be opened"),
-            (self.object_bytes_max > 0, "an object needs a byte"),
+            (self.object_bytes_busy > 0, "an object needs a byte"),
+            (
+                self.object_bytes_busy <= self.object_bytes_max,
+                "objects are larger while uploads are short than they may be at all",
+            ),
+            (self.object_bytes_max <= self.produce_bytes_max / 2, "the produce budget does not hold two objects"),
+            (
+                self.puts_per_second_max.is_none_or(|puts| puts >= PUTS_PER_SECOND_MIN),
+                "fewer PUTs than one in two seconds",
+            ),
             (self.object_partitions_max > 0, "an object needs a partition"),
             (self.cut_interval_min <= self.cut_interval_max, "the shortest cut interval is longer than the longest"),
             (self.inline_bytes_max <= INLINE_BYTES_MAX, "objects inside of commits may have a MiB at most"),
@@ -160,6 +197,11 @@ impl GatewaySettings {
         }
     }
 }
+
+/// Cuts are so far apart then that each holds more than the usual inline object at any rate that matters.
+const FEW_PUTS_PER_SECOND: f64 = 10.0;
+/// With fewer, requests would wait for many seconds.
+const PUTS_PER_SECOND_MIN: f64 = 0.5;
 
 /// Room for topic, partition and framing around the largest batch.
 const ENVELOPE_BYTES: usize = 64 << 10;

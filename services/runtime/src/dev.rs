@@ -44,6 +44,10 @@ pub struct DevSettings {
     pub build: Build,
     /// Serve `/debug/pprof/profile` on the HTTP port, which has to be of the loopback then.
     pub debug_endpoints: bool,
+    /// 99 of 100 requests are to be acknowledged within this time; `None`: what fits the bucket.
+    pub target_p99: Option<Duration>,
+    /// So many PUTs may be made a second, as far as waiting for more records decides it.
+    pub max_put_per_second: Option<f64>,
 }
 
 /// Why a process cannot serve.
@@ -119,7 +123,9 @@ impl Dev {
         let caches = PageCaches::open(&CacheSettings::default()).await;
         let caches = caches.map_err(|error| DevError::Resources(error.to_string()))?;
         let background = Background::start().map_err(|error| DevError::Resources(error.to_string()))?;
-        let settings = NodeSettings::for_bucket(bucket.kind());
+        let node_settings = NodeSettings::for_bucket(bucket.kind());
+        let gateway = node_settings.gateway.with_wishes(settings.target_p99, settings.max_put_per_second);
+        let settings = NodeSettings { gateway, ..node_settings };
         let parts = NodeParts {
             env,
             bucket,

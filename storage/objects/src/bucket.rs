@@ -8,7 +8,7 @@ use object_store::{
     Error as StoreError, GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, path::Path,
 };
 
-use crate::{Marker, brief::brief};
+use crate::{Marker, brief::brief, instrumented::PutCount};
 
 /// What lies under a bucket; caches and intervals depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,7 @@ pub struct Bucket {
     kind: BucketKind,
     marker: Arc<Marker>,
     has_conditional_overwrite: bool,
+    puts: PutCount,
 }
 
 /// A write failed: whether the object is there now is unknown.
@@ -106,8 +107,9 @@ impl Bucket {
         kind: BucketKind,
         marker: Marker,
         has_conditional_overwrite: bool,
+        puts: PutCount,
     ) -> Self {
-        Self { store, kind, marker: Arc::new(marker), has_conditional_overwrite }
+        Self { store, kind, marker: Arc::new(marker), has_conditional_overwrite, puts }
     }
 
     /// The store below, counted and timed. For SlateDB and for what [`Bucket`] has no word for.
@@ -123,6 +125,11 @@ impl Bucket {
     /// Whether it replaces an object only when it is still the one that was read (If-Match).
     pub fn has_conditional_overwrite(&self) -> bool {
         self.has_conditional_overwrite
+    }
+
+    /// How many requests this process has made of it that are billed as PUTs, failed ones and hedges included.
+    pub fn puts_made(&self) -> u64 {
+        self.puts.total()
     }
 
     /// The UUID that the bucket got when it was made.

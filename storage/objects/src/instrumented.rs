@@ -1,6 +1,14 @@
 //! One store around every other: counts and times each request.
 
-use std::{fmt, ops::Range, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -41,6 +49,22 @@ const OPS: [&str; 11] = [
 /// What a bucket bills as one LIST.
 const LIST_PAGE_KEYS: u64 = 1_000;
 
+/// How many objects were written, or parts of them: what a bucket bills as a PUT, whatever became of it. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PutCount(Arc<AtomicU64>);
+
+impl PutCount {
+    pub(crate) fn total(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, op: &'static str) {
+        if matches!(op, "put" | "create" | "copy" | "multipart_start" | "multipart_part" | "multipart_end") {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Counts and times the requests to another store.
 pub(crate) struct InstrumentedStore {
     inner: Arc<dyn ObjectStore>,
@@ -48,9 +72,9 @@ pub(crate) struct InstrumentedStore {
 }
 
 impl InstrumentedStore {
-    pub(crate) fn new(inner: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>, puts: PutCount) -> Self {
         describe();
-        Self { inner, probe: Probe { clock } }
+        Self { inner, probe: Probe { clock, puts } }
     }
 }
 
@@ -83,6 +107,7 @@ fn count(op: &'static str, result: &'static str) {
 #[derive(Clone)]
 struct Probe {
     clock: Arc<dyn Clock>,
+    puts: PutCount,
 }
 
 impl Probe {
@@ -114,6 +139,7 @@ impl Running {
 
     fn record(&self, result: &'static str) {
         count(self.op, result);
+        self.probe.puts.note(self.op);
         let elapsed = self.probe.clock.monotonic().saturating_sub(self.started);
         metrics::histogram!(REQUEST_SECONDS, "op" => self.op).record(elapsed.as_secs_f64());
     }

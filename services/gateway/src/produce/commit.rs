@@ -15,6 +15,7 @@ use tokio::{
 use tracing::Instrument as _;
 
 use super::{
+    linger::Linger,
     open::OpenObject,
     upload::{Cargo, UploadFailure, Uploaded, Uploader},
 };
@@ -43,6 +44,7 @@ pub(super) struct Committer {
     epoch: UploadEpoch,
     next_number: u64,
     queue: CommitQueue,
+    linger: Arc<Linger>,
     uploads: JoinSet<Result<Uploaded, UploadFailure>>,
     /// Places of the objects that are being uploaded.
     orders: HashMap<task::Id, u64>,
@@ -67,6 +69,7 @@ impl Committer {
         sequencer: Arc<dyn Sequencer>,
         uploader: Uploader,
         (incarnation, epoch): (u64, UploadEpoch),
+        linger: Arc<Linger>,
         forget: Box<dyn Fn(TopicNumber) + Send>,
     ) -> Self {
         let queue = CommitQueue::new(uploader.settings.answer_after_max, env.has_planted(PlantedBug::ResendOutOfOrder));
@@ -78,6 +81,7 @@ impl Committer {
             epoch,
             next_number: 0,
             queue,
+            linger,
             uploads: JoinSet::new(),
             orders: HashMap::default(),
             forget,
@@ -242,6 +246,9 @@ impl Committer {
             match effect {
                 Effect::Answer(answers) => {
                     self.env.fail_point("ack.before").await;
+                    if let Some(cut_at) = answers.uploaded_cut_at() {
+                        self.linger.answered(cut_at, Instant::now());
+                    }
                     answers.deliver();
                     self.env.fail_point("ack.after").await;
                 }

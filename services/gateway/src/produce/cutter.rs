@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use super::linger::Bounds;
 use crate::{GatewaySettings, LARGE_OBJECT_BYTES};
 
 /// What the decision looks at.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Filling {
+    pub bounds: Bounds,
+    /// Half of the uploads are under way.
+    pub is_busy: bool,
     pub bytes: usize,
     pub partitions: usize,
     /// Small objects go inside of their commits.
@@ -62,10 +66,12 @@ const TIMER_TICK: Duration = Duration::from_millis(1);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cutter {
     pub bytes_max: usize,
+    /// While half of the uploads are under way.
+    pub bytes_busy: usize,
     pub partitions_max: usize,
     /// While objects are small.
     pub interval_min: Duration,
-    /// Where they are worth their cost.
+    /// Where they are worth their cost, while nothing else is known.
     pub interval_max: Duration,
     /// Objects up to this size go inside of their commits.
     pub inline_bytes_max: usize,
@@ -87,6 +93,7 @@ impl Cutter {
     pub fn of(settings: &GatewaySettings) -> Self {
         Self {
             bytes_max: settings.object_bytes_max,
+            bytes_busy: settings.object_bytes_busy,
             partitions_max: settings.object_partitions_max,
             interval_min: settings.cut_interval_min,
             interval_max: settings.cut_interval_max,
@@ -95,15 +102,16 @@ impl Cutter {
         }
     }
 
-    /// Where the intervals come to rest while so many bytes come each second.
+    /// Where the intervals come to rest while so many bytes come each second and nothing else is known.
     pub fn steady(&self, bytes_per_second: u64) -> SteadyCuts {
         let within = |interval: Duration| (bytes_per_second as f64 * interval.as_secs_f64()) as usize;
+        let usual = Bounds { longest: self.interval_max, per_put: Duration::ZERO };
         let mut interval = self.inline_interval_min;
         // Each cut is as far from the one before as what that one held says.
         for _ in 0..32 {
-            interval = self.interval_after(within(interval), true);
+            interval = self.interval_after(within(interval), true, usual);
         }
-        let full = bytes_per_second as f64 / self.bytes_max as f64;
+        let full = bytes_per_second as f64 / self.bytes_busy as f64;
         SteadyCuts {
             per_second: (1.0 / interval.as_secs_f64()).max(full),
             are_inline: within(interval) <= self.inline_bytes_max,
@@ -111,8 +119,8 @@ impl Cutter {
     }
 
     /// Whether nothing more may be added.
-    pub fn is_full(&self, bytes: usize, partitions: usize) -> Option<CutReason> {
-        if bytes >= self.bytes_max {
+    pub fn is_full(&self, bytes: usize, partitions: usize, is_busy: bool) -> Option<CutReason> {
+        if bytes >= if is_busy { self.bytes_busy } else { self.bytes_max } {
             Some(CutReason::Bytes)
         } else if partitions >= self.partitions_max {
             Some(CutReason::Partitions)
@@ -123,18 +131,29 @@ impl Cutter {
 
     /// For an object that is not empty.
     pub(super) fn decide(&self, filling: Filling) -> Decision {
-        if let Some(reason) = self.is_full(filling.bytes, filling.partitions) {
+        if let Some(reason) = self.is_full(filling.bytes, filling.partitions, filling.is_busy) {
             return Decision::Cut(reason);
         }
         let Some(last) = filling.last_cut else { return Decision::Cut(CutReason::Age) };
-        let interval = self.interval_after(last.bytes, filling.takes_inline).saturating_sub(TIMER_TICK);
+        let interval = self.interval_after(last.bytes, filling.takes_inline, filling.bounds);
+        let interval = interval.saturating_sub(TIMER_TICK);
         match interval.checked_sub(last.since) {
             Some(wait) if !wait.is_zero() => Decision::Wait(wait),
             Some(_) | None => Decision::Cut(CutReason::Age),
         }
     }
 
-    fn interval_after(&self, bytes: usize, takes_inline: bool) -> Duration {
+    /// How many PUTs an object of so many bytes costs: its own, if it does not go inside, and its commit.
+    pub(super) fn puts(&self, bytes: usize, takes_inline: bool) -> u32 {
+        if takes_inline && bytes <= self.inline_bytes_max { 1 } else { 2 }
+    }
+
+    fn interval_after(&self, bytes: usize, takes_inline: bool, bounds: Bounds) -> Duration {
+        let paid = bounds.per_put * self.puts(bytes, takes_inline);
+        paid.max(self.wished_after(bytes, takes_inline, bounds.longest))
+    }
+
+    fn wished_after(&self, bytes: usize, takes_inline: bool, longest: Duration) -> Duration {
         if takes_inline && bytes < self.inline_bytes_max {
             // Up to that of the smallest objects that are uploaded, so that there is no step between the two.
             let share = bytes as f64 / self.inline_bytes_max as f64;
@@ -142,7 +161,7 @@ impl Cutter {
                 + self.interval_min.saturating_sub(self.inline_interval_min).mul_f64(share);
         }
         let share = bytes.min(LARGE_OBJECT_BYTES) as f64 / LARGE_OBJECT_BYTES as f64;
-        self.interval_min + self.interval_max.saturating_sub(self.interval_min).mul_f64(share)
+        self.interval_min + longest.saturating_sub(self.interval_min).mul_f64(share)
     }
 }
 
@@ -155,6 +174,7 @@ mod tests {
         let ms = Duration::from_millis;
         let cutter = Cutter {
             bytes_max: 1_000,
+            bytes_busy: 600,
             partitions_max: 10,
             interval_min: ms(8),
             interval_max: ms(16),
@@ -162,6 +182,7 @@ mod tests {
             inline_interval_min: ms(4),
         };
         let after = |ms| Some((Duration::from_millis(ms), 0));
+        let bounds = Bounds { longest: ms(16), per_put: Duration::ZERO };
         let cases = [
             ("the first record is not held back", 1, 1, None, Decision::Cut(CutReason::Age)),
             ("nor one after a pause", 1, 1, after(8), Decision::Cut(CutReason::Age)),
@@ -178,7 +199,7 @@ mod tests {
         ];
         for (what, bytes, partitions, last_cut, expected) in cases {
             let last_cut = last_cut.map(|(since, bytes)| LastCut { since, bytes });
-            let filling = Filling { bytes, partitions, takes_inline: false, last_cut };
+            let filling = Filling { bytes, partitions, takes_inline: false, last_cut, bounds, is_busy: false };
             assert_eq!(cutter.decide(filling), expected, "{what}");
         }
         let cases = [
@@ -189,8 +210,39 @@ mod tests {
         ];
         for (what, since_ms, last_bytes, expected) in cases {
             let last_cut = Some(LastCut { since: ms(since_ms), bytes: last_bytes });
-            let filling = Filling { bytes: 1, partitions: 1, takes_inline: true, last_cut };
+            let filling = Filling { bytes: 1, partitions: 1, takes_inline: true, last_cut, bounds, is_busy: false };
             assert_eq!(cutter.decide(filling), expected, "inline: {what}");
+        }
+        let busy = Filling { bytes: 700, partitions: 1, takes_inline: false, last_cut: None, bounds, is_busy: true };
+        assert_eq!(cutter.decide(busy), Decision::Cut(CutReason::Bytes));
+    }
+
+    #[test]
+    fn waits_as_long_as_the_target_and_the_price_of_puts_say() {
+        let ms = Duration::from_millis;
+        let cutter = Cutter {
+            bytes_max: 16 << 20,
+            bytes_busy: 8 << 20,
+            partitions_max: 10,
+            interval_min: ms(100),
+            interval_max: ms(140),
+            inline_bytes_max: 256 << 10,
+            inline_interval_min: ms(40),
+        };
+        let free = Duration::ZERO;
+        let cases = [
+            ("as long as the target allows", LARGE_OBJECT_BYTES, false, ms(300), free, ms(300)),
+            ("in proportion", LARGE_OBJECT_BYTES / 2, false, ms(300), free, ms(200)),
+            ("small ones as ever", 0, false, ms(300), free, ms(100)),
+            ("also where the target allows less", LARGE_OBJECT_BYTES, false, ms(60), free, ms(100)),
+            ("inside of commits as ever", 0, true, ms(300), free, ms(40)),
+            ("two PUTs", LARGE_OBJECT_BYTES, false, ms(300), ms(250), ms(500)),
+            ("one PUT", 1_000, true, ms(300), ms(250), ms(250)),
+            ("PUTs that are cheap", LARGE_OBJECT_BYTES, false, ms(300), ms(10), ms(300)),
+        ];
+        for (what, bytes, takes_inline, longest, per_put, expected) in cases {
+            let interval = cutter.interval_after(bytes, takes_inline, Bounds { longest, per_put });
+            assert_eq!(interval, expected, "{what}");
         }
     }
 
@@ -198,7 +250,8 @@ mod tests {
     fn comes_to_rest_where_each_cut_says_what_the_next_one_does() {
         let ms = Duration::from_millis;
         let cutter = Cutter {
-            bytes_max: 8 << 20,
+            bytes_max: 16 << 20,
+            bytes_busy: 8 << 20,
             partitions_max: 10_000,
             interval_min: ms(100),
             interval_max: ms(140),

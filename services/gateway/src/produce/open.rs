@@ -17,6 +17,7 @@ use super::{
     answer::Ticket,
     cutter::{CutReason, Cutter, Decision, Filling, LastCut},
     edge::CheckedBatch,
+    linger::Linger,
 };
 use crate::{admission::Grant, refusal::Refusal};
 
@@ -70,6 +71,7 @@ impl OpenObject {
 /// Where requests leave their batches, and whence the cutter takes them.
 pub(super) struct OpenObjects {
     cutter: Cutter,
+    linger: Arc<Linger>,
     /// Whether small objects go inside of their commits at present.
     takes_inline: Arc<AtomicBool>,
     state: Mutex<State>,
@@ -83,6 +85,8 @@ struct State {
     open: OpenObject,
     /// When it was, and of how many bytes.
     last_cut: Option<(Instant, usize)>,
+    /// Half of the uploads were under way when the last one began.
+    is_busy: bool,
     draining: bool,
 }
 
@@ -94,8 +98,8 @@ pub(super) enum Next {
 }
 
 impl OpenObjects {
-    pub fn new(cutter: Cutter, takes_inline: Arc<AtomicBool>) -> Self {
-        Self { cutter, takes_inline, state: Mutex::default(), changed: Notify::new() }
+    pub fn new(cutter: Cutter, linger: Arc<Linger>, takes_inline: Arc<AtomicBool>) -> Self {
+        Self { cutter, linger, takes_inline, state: Mutex::default(), changed: Notify::new() }
     }
 
     /// Adds the batches of one request, all to the same object: they are committed together. The order of calls is the
@@ -111,7 +115,7 @@ impl OpenObjects {
         }
         let was_empty = state.open.is_empty();
         state.open.push(batches);
-        let filled = self.cutter.is_full(state.open.bytes, state.open.runs.len());
+        let filled = self.cutter.is_full(state.open.bytes, state.open.runs.len(), state.is_busy);
         if let Some(reason) = filled {
             let object = std::mem::take(&mut state.open);
             state.full.push_back((object, reason));
@@ -122,11 +126,13 @@ impl OpenObjects {
         }
     }
 
-    /// Takes the next object if one is due.
-    pub fn take(&self, now: Instant) -> Next {
+    /// Takes the next object if one is due; `is_busy`: half of the uploads are under way.
+    pub fn take(&self, now: Instant, is_busy: bool) -> Next {
+        let takes_inline = self.takes_inline.load(Ordering::Relaxed);
         let mut state = self.state();
+        state.is_busy = is_busy;
         if let Some((object, reason)) = state.full.pop_front() {
-            state.last_cut = Some((now, object.bytes));
+            self.note_cut(&mut state, &object, takes_inline, now);
             return Next::Object(object, reason);
         }
         if state.open.is_empty() {
@@ -135,7 +141,9 @@ impl OpenObjects {
         let filling = Filling {
             bytes: state.open.bytes,
             partitions: state.open.runs.len(),
-            takes_inline: self.takes_inline.load(Ordering::Relaxed),
+            bounds: self.linger.bounds(),
+            is_busy,
+            takes_inline,
             last_cut: state.last_cut.map(|(at, bytes)| LastCut { since: now.saturating_duration_since(at), bytes }),
         };
         let reason = match self.cutter.decide(filling) {
@@ -144,8 +152,13 @@ impl OpenObjects {
             Decision::Wait(wait) => return Next::Wait(wait),
         };
         let object = std::mem::take(&mut state.open);
-        state.last_cut = Some((now, object.bytes));
+        self.note_cut(&mut state, &object, takes_inline, now);
         Next::Object(object, reason)
+    }
+
+    fn note_cut(&self, state: &mut State, object: &OpenObject, takes_inline: bool, now: Instant) {
+        state.last_cut = Some((now, object.bytes));
+        self.linger.cut(self.cutter.puts(object.bytes, takes_inline), now);
     }
 
     /// Takes everything that was opened before `limit`: it has waited too long.

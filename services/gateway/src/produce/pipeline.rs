@@ -16,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use super::{
     commit::{Committer, CutObject},
     cutter::{CutReason, Cutter},
+    linger::Linger,
     open::{Next, OpenObject, OpenObjects, PendingBatch},
     upload::Uploader,
 };
@@ -43,10 +44,14 @@ impl Pipeline {
     ) -> Self {
         let settings = uploader.settings.clone();
         let cutter = Cutter::of(&settings);
-        let open = Arc::new(OpenObjects::new(cutter, uploader.takes_inline.clone()));
+        let linger = Arc::new({
+            let bucket = uploader.bucket.clone();
+            Linger::new(&settings, move || bucket.puts_made())
+        });
+        let open = Arc::new(OpenObjects::new(cutter, linger.clone(), uploader.takes_inline.clone()));
         let (joined, watch_joined) = watch::channel(None);
         let end = End { open: open.clone(), gone };
-        let run = run(open.clone(), uploader, sequencer, directory, joined);
+        let run = run(open.clone(), linger, uploader, sequencer, directory, joined);
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let _end = end;
             run.await;
@@ -105,6 +110,7 @@ impl Drop for End {
 /// Joins, then cuts what is due whenever an upload may begin.
 async fn run(
     open: Arc<OpenObjects>,
+    linger: Arc<Linger>,
     uploader: Uploader,
     sequencer: Arc<dyn Sequencer>,
     directory: Arc<TopicDirectory>,
@@ -115,7 +121,7 @@ async fn run(
     let (env, settings) = (uploader.env.clone(), uploader.settings.clone());
     let forget = Box::new(move |topic| directory.forget(topic));
     let place = (us.incarnation, us.upload_epoch);
-    let committer = Committer::new(env, sequencer, uploader, place, forget);
+    let committer = Committer::new(env, sequencer, uploader, place, linger, forget);
     let _ = joined.send(Some(us));
     let (cuts, cut_objects) = mpsc::channel(1);
     let committed = committer.run(cut_objects);
@@ -158,7 +164,8 @@ async fn cut(open: &OpenObjects, uploads_max: usize, cuts: mpsc::Sender<CutObjec
     loop {
         let permit = uploads.clone().acquire_owned().await.expect("the semaphore is never closed");
         let (object, reason) = loop {
-            match open.take(Instant::now()) {
+            let is_busy = uploads.available_permits() < uploads_max / 2;
+            match open.take(Instant::now(), is_busy) {
                 Next::Object(object, reason) => break (object, reason),
                 Next::Wait(wait) => select! {
                     biased;

@@ -12,7 +12,7 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, memory::InM
 
 use crate::{
     Bucket, BucketKind, BucketUrl, MARKER_KEY, MarkerError, Trouble,
-    instrumented::InstrumentedStore,
+    instrumented::{InstrumentedStore, PutCount},
     modelled::ModelledStore,
     remote::{self, Remote},
     resilient::{ResilienceSettings, ResilientStore},
@@ -121,6 +121,7 @@ pub struct Unopened {
     store: Arc<dyn ObjectStore>,
     /// As it is, failures and all.
     raw: Arc<dyn ObjectStore>,
+    puts: PutCount,
     kind: BucketKind,
     /// For people.
     name: String,
@@ -161,8 +162,11 @@ impl Unopened {
 
     /// Any store; the name is for people.
     pub fn of(env: &Env, store: Arc<dyn ObjectStore>, kind: BucketKind, name: String) -> Self {
-        let store: Arc<dyn ObjectStore> = Arc::new(InstrumentedStore::new(store, Arc::clone(&env.clock)));
+        let puts = PutCount::default();
+        let store = InstrumentedStore::new(store, Arc::clone(&env.clock), puts.clone());
+        let store: Arc<dyn ObjectStore> = Arc::new(store);
         Self {
+            puts,
             raw: Arc::clone(&store),
             store,
             kind,
@@ -219,7 +223,7 @@ impl Unopened {
             Some(marker) => marker::raise(&this, marker).await?,
             None => marker::make(env, &this).await?,
         };
-        Ok(Bucket::new(this.store, this.kind, marker, has_conditional_overwrite))
+        Ok(Bucket::new(this.store, this.kind, marker, has_conditional_overwrite, this.puts))
     }
 
     /// Removes what a check leaves of itself in a folder: empty folders.
@@ -254,6 +258,6 @@ impl Bucket {
             Some(marker) => marker::raise(&unopened, marker).await?,
             None => marker::make(env, &unopened).await?,
         };
-        Ok(Self::new(unopened.store, kind, marker, kind == BucketKind::Remote))
+        Ok(Self::new(unopened.store, kind, marker, kind == BucketKind::Remote, unopened.puts))
     }
 }

@@ -39,6 +39,7 @@ struct Entry {
     /// It was sent to the sequencer at least once and never answered.
     maybe_judged: bool,
     answer_by: Instant,
+    cut_at: Instant,
     /// One a batch, in the order of the runs; empty once the clients were told that the outcome is unknown.
     waiters: Vec<Waiter>,
     /// Held as long as the bytes.
@@ -75,10 +76,16 @@ pub(super) enum Effect {
 /// Answers that may go out now.
 pub(super) struct Answers {
     answers: Vec<(Ticket, Answer)>,
+    uploaded_cut_at: Option<Instant>,
     _grants: Vec<Grant>,
 }
 
 impl Answers {
+    /// When the object was cut, if it was uploaded.
+    pub fn uploaded_cut_at(&self) -> Option<Instant> {
+        self.uploaded_cut_at
+    }
+
     pub fn deliver(self) {
         for (ticket, answer) in self.answers {
             ticket.answer(answer);
@@ -133,6 +140,7 @@ impl CommitQueue {
             stage: Stage::Uploading,
             maybe_judged: false,
             answer_by,
+            cut_at: now,
             waiters,
             grants,
             span: object.span,
@@ -295,7 +303,9 @@ impl CommitQueue {
             };
             answers.push((waiter.ticket, answer));
         }
-        effects.push(Effect::Answer(Answers { answers, _grants: entry.grants }));
+        let was_uploaded = matches!(&entry.stage, Stage::Submitted(uploaded) if uploaded.request.inline.is_none());
+        let uploaded_cut_at = was_uploaded.then_some(entry.cut_at);
+        effects.push(Effect::Answer(Answers { answers, uploaded_cut_at, _grants: entry.grants }));
         effects
     }
 

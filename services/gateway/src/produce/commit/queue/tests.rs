@@ -3,13 +3,16 @@ use eagre_model::{
     batch::Compression,
     records::{BatchBuilder, ProducerFields},
 };
+use eagre_objects::BucketKind;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::GatewaySettings;
 use crate::produce::{
     answer::Reply,
     cutter::Cutter,
     edge::CheckedBatch,
+    linger::Linger,
     open::{Next, OpenObjects, PendingBatch},
     origin::Origin,
     upload::build,
@@ -41,13 +44,15 @@ impl Play {
         let interval = Duration::ZERO;
         let cutter = Cutter {
             bytes_max: 1,
+            bytes_busy: 1,
             partitions_max: 1,
             interval_min: interval,
             interval_max: interval,
             inline_bytes_max: 0,
             inline_interval_min: interval,
         };
-        let open = OpenObjects::new(cutter, Arc::default());
+        let linger = Linger::new(&GatewaySettings::for_bucket(BucketKind::Folder), || 0);
+        let open = OpenObjects::new(cutter, Arc::new(linger), Arc::default());
         let mut builder = BatchBuilder::new(ProducerFields::NONE);
         builder.push_parts(None, Some(b"v"), std::iter::empty(), 0).unwrap();
         let encoded = builder.finish(Compression::None).unwrap();
@@ -70,7 +75,7 @@ impl Play {
             ticket: reply.ticket(partition),
             grant: None,
         }]);
-        let Next::Object(object, _) = open.take(self.now) else { panic!("one batch is enough") };
+        let Next::Object(object, _) = open.take(self.now, false) else { panic!("one batch is enough") };
         self.answers.push(answer);
         let (order, parts) = self.queue.push(object, self.now);
         let id = self.id();
