@@ -96,6 +96,9 @@ struct Lane {
     sent: u64,
     in_flight: VecDeque<Sent>,
     next_offset: i64,
+    last_sent_ns: u64,
+    /// What an answer takes, about.
+    round_trip_ns: u64,
 }
 
 /// An identity and an open stream, before the run's schedule is known.
@@ -136,6 +139,8 @@ impl Connected {
             sent: 0,
             in_flight: VecDeque::new(),
             next_offset: 0,
+            last_sent_ns: 0,
+            round_trip_ns: 0,
         });
         let in_flight = settings.in_flight.min(self.max_in_flight).max(1);
         Producer { in_flight, lanes: lanes.collect(), produced: Produced::none(), settings, connected: self }
@@ -217,7 +222,10 @@ impl Producer {
                 if let Pace::Scheduled(schedule) = self.settings.pace
                     && count < full
                 {
-                    let ripe_ns = schedule.intended_ns(lane.number, lane.sent).saturating_add(linger_ns);
+                    // As a good client does: what may be unanswered is spread over the time of an answer, so that nothing has to
+                    // wait for one.
+                    let spread_ns = lane.last_sent_ns + lane.round_trip_ns / self.in_flight as u64;
+                    let ripe_ns = schedule.intended_ns(lane.number, lane.sent).saturating_add(linger_ns).max(spread_ns);
                     if count == 0 || ripe_ns > now_ns {
                         // After the end nothing more becomes due; what waits for its linger still goes out.
                         let wake_ns =
@@ -271,6 +279,7 @@ impl Producer {
         };
         place.send(ProduceStreamRequest { request_id, request: Some(request) });
         lane.sent += count;
+        lane.last_sent_ns = now_ns;
         lane.in_flight.push_back(Sent { request_id, first, count, at_ns: now_ns });
         Ok(true)
     }
@@ -290,6 +299,7 @@ impl Producer {
         ensure!(response.base_offset >= lane.next_offset, "offsets of partition {} went back", lane.partition);
         ensure!(!response.duplicate, "a first send was called a duplicate");
         lane.next_offset = response.base_offset + i64::try_from(sent.count)?;
+        lane.round_trip_ns = (lane.round_trip_ns * 7 + now_ns.saturating_sub(sent.at_ns)) / 8;
         let settings = &self.settings;
         match settings.pace {
             Pace::Scheduled(schedule) => {

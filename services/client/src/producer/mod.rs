@@ -6,6 +6,7 @@ mod encoding;
 mod pool;
 mod sequencing;
 mod settings;
+mod spacing;
 
 use std::{
     ops::Range,

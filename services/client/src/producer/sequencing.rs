@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::{
     delivery::Receipts,
     encoding::{Encoded, Source, Unencoded},
+    spacing::Spacing,
 };
 use crate::{SendError, backoff::Backoff, error::Verdict};
 
@@ -74,6 +75,8 @@ struct Batch {
     content: Content,
     state: State,
     opened_at: Instant,
+    /// The last time.
+    sent_at: Instant,
     /// An attempt ended without an answer.
     is_maybe_appended: bool,
     /// Until it is settled.
@@ -135,6 +138,7 @@ pub(crate) struct PartitionQueue {
     first_serial: u64,
     /// The batch that takes records.
     open: Option<OpenBatch>,
+    spacing: Spacing,
     backoff: Backoff,
     retry_at: Option<Instant>,
     size_hint_bytes: usize,
@@ -232,9 +236,15 @@ impl PartitionQueue {
             // The window counts from the first unanswered batch, whatever was answered behind it.
             None => {
                 self.closed.len() < bounds.in_flight_max
-                    && self.open.as_ref().is_some_and(|open| open.is_urgent || now >= open.opened_at + bounds.linger)
+                    && self.open.as_ref().is_some_and(|open| open.is_urgent || now >= self.ripe_at(open, bounds))
             }
         }
+    }
+
+    /// When a batch that takes records is to be sent though it is not full.
+    fn ripe_at(&self, open: &OpenBatch, bounds: &Bounds) -> Instant {
+        let ripe = open.opened_at + bounds.linger;
+        self.spacing.next_at(bounds.in_flight_max).map_or(ripe, |at| ripe.max(at))
     }
 
     /// The next batch to be sent, if one is ready and the window has room. `attempt` names this sending in the answer. What is
@@ -250,13 +260,17 @@ impl PartitionQueue {
         });
         let serial = self.first_serial + index as u64;
         let batch = self.closed.get_mut(index)?;
+        batch.sent_at = now;
         let source = match std::mem::replace(&mut batch.content, Content::Gone) {
             Content::Numbered(bytes) => {
                 batch.content = Content::Numbered(bytes.clone());
                 batch.state = State::Sent { attempt };
                 return Some(Taken::Outgoing(Outgoing { serial, bytes }));
             }
-            Content::Unnumbered(builder) => Source::Builder(builder),
+            Content::Unnumbered(builder) => {
+                self.spacing.sent(now);
+                Source::Builder(builder)
+            }
             Content::Outdated(bytes) => Source::Outdated(bytes),
             // A batch that waits has its content.
             Content::Encoding | Content::Gone => return None,
@@ -316,6 +330,7 @@ impl PartitionQueue {
             Verdict::Appended { base_offset } => {
                 self.backoff.reset();
                 self.retry_at = None;
+                self.spacing.answered(now.saturating_duration_since(batch.sent_at));
                 batch.state = State::Answered;
                 batch.content = Content::Gone;
                 settled.extend(batch.settle(Ok(base_offset)));
@@ -385,7 +400,7 @@ impl PartitionQueue {
         };
         let expiry = oldest.map(|opened_at| opened_at + bounds.delivery_timeout);
         let retry = self.retry_at.filter(|&at| now < at);
-        let ripe = self.open.as_ref().map(|open| open.opened_at + bounds.linger).filter(|&at| now < at);
+        let ripe = self.open.as_ref().map(|open| self.ripe_at(open, bounds)).filter(|&at| now < at);
         [expiry, retry, ripe].into_iter().flatten().min()
     }
 
@@ -402,6 +417,7 @@ impl PartitionQueue {
                 content: Content::Unnumbered(open.builder),
                 state: State::Waiting,
                 opened_at: open.opened_at,
+                sent_at: open.opened_at,
                 is_maybe_appended: false,
                 receipts: Some(open.receipts),
             });

@@ -25,7 +25,8 @@ const MEMORY_BYTES_MIN: usize = 4 << 20;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProducerSettings {
-    /// How long a record waits for others to share its batch. 1 ms.
+    /// How long a record waits for others to share its batch. 1 ms. Behind a bucket with a network it is more by itself where there
+    /// would be more batches unanswered than may be: up to a 16th of what an answer takes.
     pub linger: Duration,
     /// A batch of several records is not larger than this: 1 MiB, which is also the most. A larger record goes alone.
     pub batch_bytes: usize,

@@ -210,6 +210,44 @@ fn while_the_window_is_full_the_open_batch_grows() {
 }
 
 #[test]
+fn batches_are_spread_over_the_time_that_an_answer_takes() {
+    let mut bench = Bench::new(1);
+    bench.bounds.batch_bytes = 100_000;
+    let (step, round_trip) = (Duration::from_millis(10), Duration::from_millis(400));
+    let mut unanswered = VecDeque::new();
+    let mut sent_at = Vec::new();
+    let begin = bench.now;
+    for _ in 0..200 {
+        bench.push();
+        bench.sleep(step);
+        while unanswered.front().is_some_and(|(at, _)| *at <= bench.now) {
+            let (_, sent) = unanswered.pop_front().unwrap();
+            bench.answer(&sent, appended(0));
+        }
+        if let Some(sent) = bench.take() {
+            sent_at.push((bench.now - begin).as_millis());
+            unanswered.push_back((bench.now + round_trip, sent));
+        }
+    }
+    let begun = sent_at.iter().position(|at| *at > 800).unwrap();
+    let apart: Vec<_> = sent_at[begun..].windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(apart.iter().all(|apart| *apart == 100), "each a fourth of the time of an answer: {apart:?}");
+    // One that somebody waits for goes at once.
+    for (_, sent) in unanswered {
+        bench.answer(&sent, appended(0));
+    }
+    bench.sleep(round_trip);
+    bench.push();
+    bench.sleep(bench.bounds.linger);
+    assert!(bench.take().is_some(), "the last one was long ago");
+    bench.push();
+    bench.sleep(bench.bounds.linger);
+    assert!(bench.take().is_none());
+    bench.queue.hurry();
+    assert!(bench.take().is_some());
+}
+
+#[test]
 fn after_a_disconnect_the_unanswered_are_sent_again_lowest_first() {
     let mut bench = Bench::new(1);
     for _ in 0..WINDOW + 2 {
