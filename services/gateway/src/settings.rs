@@ -162,10 +162,6 @@ impl GatewaySettings {
             (self.requests_per_stream_max > 0, "a stream needs a request in flight"),
             (self.streams_max > 0, "no stream may be opened"),
             (self.object_bytes_busy > 0, "an object needs a byte"),
-            (
-                self.object_bytes_busy <= self.object_bytes_max,
-                "objects are larger while uploads are short than they may be at all",
-            ),
             (self.object_bytes_max <= self.produce_bytes_max / 2, "the produce budget does not hold two objects"),
             (
                 self.puts_per_second_max.is_none_or(|puts| puts >= PUTS_PER_SECOND_MIN),

@@ -93,7 +93,7 @@ impl Cutter {
     pub fn of(settings: &GatewaySettings) -> Self {
         Self {
             bytes_max: settings.object_bytes_max,
-            bytes_busy: settings.object_bytes_busy,
+            bytes_busy: settings.object_bytes_busy.min(settings.object_bytes_max),
             partitions_max: settings.object_partitions_max,
             interval_min: settings.cut_interval_min,
             interval_max: settings.cut_interval_max,

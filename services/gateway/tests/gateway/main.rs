@@ -6,6 +6,7 @@ mod bad_input;
 mod compressed;
 mod fetch;
 mod inline;
+mod linger;
 mod numbered;
 mod produce;
 mod sequencer;
