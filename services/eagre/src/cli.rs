@@ -58,6 +58,16 @@ pub struct DevArgs {
     /// Where the API is served in JSON and as gRPC-web, and metrics and health; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "EAGRE_HTTP", default_value = "127.0.0.1:8071")]
     pub http: String,
+    /// Forget what a producer id wrote to a partition when it did not write there for so long: what it sends again after that
+    /// is refused; from 1m to 10y
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "EAGRE_PRODUCER_ID_EXPIRATION",
+        default_value = "7d",
+        value_parser = expiration
+    )]
+    pub producer_id_expiration: Duration,
     /// Listen on addresses that other machines reach, though nothing is encrypted and everyone may read and write
     #[arg(long, env = "EAGRE_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
@@ -400,6 +410,13 @@ fn byte_size(text: &str) -> Result<u32, String> {
 fn positive_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write 250ms, 30s or 2m"))?;
     if duration.is_zero() { Err("it must be more than nothing".to_owned()) } else { Ok(duration) }
+}
+
+fn expiration(text: &str) -> Result<Duration, String> {
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write 12h or 7d"))?;
+    let bounds = Duration::from_secs(60)..=3_653 * DAY;
+    if bounds.contains(&duration) { Ok(duration) } else { Err("it is from 1m to 10y".to_owned()) }
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings,
         http: args.http.clone(),
         build: Build { version: VERSION, commit: COMMIT },
         debug_endpoints: args.debug_endpoints,
+        producer_id_expiration: args.producer_id_expiration,
     })
 }
 

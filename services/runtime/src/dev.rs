@@ -44,6 +44,8 @@ pub struct DevSettings {
     pub build: Build,
     /// Serve `/debug/pprof/profile` on the HTTP port, which has to be of the loopback then.
     pub debug_endpoints: bool,
+    /// Producers that did not write to a partition for so long are forgotten there.
+    pub producer_id_expiration: Duration,
 }
 
 /// Why a process cannot serve.
@@ -119,7 +121,8 @@ impl Dev {
         let caches = PageCaches::open(&CacheSettings::default()).await;
         let caches = caches.map_err(|error| DevError::Resources(error.to_string()))?;
         let background = Background::start().map_err(|error| DevError::Resources(error.to_string()))?;
-        let settings = NodeSettings::for_bucket(bucket.kind());
+        let mut node_settings = NodeSettings::for_bucket(bucket.kind());
+        node_settings.expiry.after = settings.producer_id_expiration;
         let parts = NodeParts {
             env,
             bucket,
@@ -128,7 +131,7 @@ impl Dev {
             advertised: format!("http://{grpc}"),
             background: Some(background.handle()),
             stop_limit: STOP_LIMIT,
-            settings,
+            settings: node_settings,
         };
         let node = Node::start(parts).await?;
         observer.state.get_or_init(|| node.state());

@@ -35,7 +35,8 @@ impl Request {
 fn view(partitions: u32) -> View {
     let of = |partition| (TopicPartition { topic: TOPIC, partition }, TailState::EMPTY);
     let (producers, topic_producers) = (Producers::new(1_000), TopicProducers::new(1_000));
-    View { tails: (0..partitions).map(of).collect(), producers, topic_producers }
+    let ids = ProducerIds { unissued_from: 100, forgotten_below: 0 };
+    View { tails: (0..partitions).map(of).collect(), ids, producers, topic_producers }
 }
 
 /// Commits requests with one object; returns the outcomes of each one's parts, by partition.
@@ -218,6 +219,26 @@ fn a_row_comes_back_as_the_same_state() {
     let state = view.topic_producers.get(&key).unwrap().clone();
     assert_eq!(TopicProducerState::of_row(state.row(UploadEpoch(1))), state);
     assert_eq!(TopicProducerState::of_row(None).row(UploadEpoch(1)), None);
+}
+
+#[test]
+fn ids_are_looked_at_as_in_partitions() {
+    let mut view = view(PARTITIONS);
+    assert!(all(
+        &one(&mut view, &Request { producer: 100, ..Request::of(0, &[(0, 1)]) }),
+        refused(RefusalReason::UnissuedProducerId)
+    ));
+    one(&mut view, &Request::of(0, &[(0, 1), (1, 2)]));
+    view.ids.forget(ProducerId(7));
+    assert!(matches!(
+        one(&mut view, &Request::of(0, &[(0, 1), (1, 2)]))[&1],
+        BatchOutcome::Duplicate { base_offset: 0 }
+    ));
+    assert!(all(
+        &one(&mut view, &Request { producer: 6, ..Request::of(0, &[(0, 1)]) }),
+        refused(RefusalReason::UnknownProducerId)
+    ));
+    assert!(matches!(one(&mut view, &Request::of(3, &[(0, 1)]))[&0], BatchOutcome::Appended { base_offset: 1 }));
 }
 
 /// A log that remembers every request.
