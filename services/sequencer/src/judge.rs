@@ -12,7 +12,7 @@ use eagre_sequencer_api::{
     BatchOutcome, CommitAnswer, CommitBatch, CommitRequest, CommitRun, ProducerSequence, RefusalReason,
 };
 
-pub use self::ids::ProducerIds;
+pub use self::ids::{FIRST_PRODUCER_ID, ProducerIds};
 use self::{
     order::{Numbered, Standing, standing},
     request::Decisions,

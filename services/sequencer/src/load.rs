@@ -12,7 +12,7 @@ use eagre_model::{ObjectId, TopicPartition, UploadEpoch};
 use crate::{
     clock::TermClock,
     inline::{InlineLimits, InlineRuns},
-    judge::{ProducerIds, TailState, View},
+    judge::{FIRST_PRODUCER_ID, ProducerIds, TailState, View},
     numbers::Block,
     producers::{Producers, TopicProducers},
     settled::Settled,
@@ -101,7 +101,7 @@ pub async fn load(
     let next_topic = number(MetaName::NextTopicNumber).unwrap_or(1);
     let (topics, tails) = load_topics(store, next_topic).await?;
     let next_incarnation = number(MetaName::NextIncarnation).unwrap_or(1);
-    let next_producer_id = number(MetaName::NextProducerId).unwrap_or(1);
+    let next_producer_id = number(MetaName::NextProducerId).unwrap_or(FIRST_PRODUCER_ID);
     let forgotten_below = number(MetaName::ProducersForgottenBelow).unwrap_or(0);
     let loaded = Loaded {
         view: View {

@@ -250,6 +250,12 @@ impl Expirer {
         self.queue.send(Work::Forget { forget, answer }).await.map_err(|_| End::Committer)?;
         let forgotten = forgotten.await.map_err(|_| End::Committer)?;
         telemetry::producers_forgotten(&forgotten);
+        if forgotten.expired > 0 {
+            self.env.fail_point("expiry.expired").await;
+        }
+        if forgotten.evicted > 0 {
+            self.env.fail_point("expiry.evicted").await;
+        }
         pass.forgotten.add(forgotten);
         sleep(FORGET_PAUSE).await;
         Ok(())

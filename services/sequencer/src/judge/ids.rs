@@ -11,6 +11,9 @@ use eagre_sequencer_api::RefusalReason;
 
 use super::Rules;
 
+/// The lowest id that is ever given out: what a client leaves out of a message is 0.
+pub const FIRST_PRODUCER_ID: u64 = 1;
+
 /// The tentative view of producer ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProducerIds {
@@ -25,7 +28,8 @@ impl ProducerIds {
     pub(super) fn objection(self, id: ProducerId, is_known: bool, rules: Rules) -> Option<RefusalReason> {
         // Negative ones were refused before.
         let id = u64::try_from(id.0).unwrap_or(u64::MAX);
-        if id >= self.unissued_from && !rules.unissued_id_accepted {
+        let is_issued = (FIRST_PRODUCER_ID..self.unissued_from).contains(&id);
+        if !is_issued && !rules.unissued_id_accepted {
             return Some(RefusalReason::UnissuedProducerId);
         }
         let is_forgotten = !is_known && id < self.forgotten_below && !rules.forgotten_producer_begins;
@@ -50,17 +54,17 @@ mod tests {
 
     #[test]
     fn an_id_that_nobody_was_given_is_refused_whatever_is_known() {
-        for id in [20, 21, i64::MAX, -1] {
+        for id in [0, 20, 21, i64::MAX, -1] {
             for is_known in [false, true] {
                 assert_eq!(objection(id, is_known), Some(RefusalReason::UnissuedProducerId), "{id}");
             }
         }
-        assert_eq!(objection(19, false), None);
+        assert_eq!((objection(1, true), objection(19, false)), (None, None));
     }
 
     #[test]
     fn an_id_below_the_mark_goes_on_where_it_is_known_and_begins_nowhere() {
-        for id in [0, 9] {
+        for id in [1, 9] {
             assert_eq!((objection(id, true), objection(id, false)), (None, Some(RefusalReason::UnknownProducerId)));
         }
         assert_eq!(objection(10, false), None);

@@ -271,7 +271,7 @@ fn planted_bugs_break_their_rule() {
 fn an_id_that_was_never_given_out_is_refused() {
     let mut view = view();
     let unissued = BatchOutcome::Refused(RefusalReason::UnissuedProducerId);
-    for id in [100, 101, i64::MAX] {
+    for id in [0, 100, 101, i64::MAX] {
         assert_eq!(outcomes(&mut view, &[by(id, 0, 0, 1), by(id, 0, 5, 1)]), [unissued, unissued]);
     }
     assert_eq!(one(&mut view, by(99, 0, 0, 1)), appended(0));
@@ -287,7 +287,7 @@ fn a_producer_of_whom_states_may_have_been_forgotten_goes_on_where_it_is_known_a
     assert_eq!(one(&mut view, by(7, 0, 0, 1)), duplicate(0));
     assert_eq!(one(&mut view, by(7, 1, 0, 1)), appended(2), "and may begin an epoch");
     let unknown = BatchOutcome::Refused(RefusalReason::UnknownProducerId);
-    for (id, epoch, sequence) in [(7, 1, 0), (7, 2, 0), (7, 1, 3), (6, 0, 0), (0, 0, 1)] {
+    for (id, epoch, sequence) in [(7, 1, 0), (7, 2, 0), (7, 1, 3), (6, 0, 0), (1, 0, 1)] {
         let asked = request(&[(SECOND, &[by(id, epoch, sequence, 1)])]);
         assert_eq!(judge(&mut view, &asked, Rules::default()).outcomes, [unknown], "{id} {epoch} {sequence}");
     }

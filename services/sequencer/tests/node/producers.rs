@@ -143,7 +143,7 @@ async fn ids_are_good_from_when_they_are_given_out_across_restarts() {
     let mut service = Service::new(ExpirySettings::default()).await;
     let (used, unused) = (service.id().await, service.id().await);
     assert_eq!(service.send(0, used, 0).await, appended(0));
-    for made_up in [unused + 1, unused + 100_000, i64::MAX] {
+    for made_up in [0, unused + 1, unused + 100_000, i64::MAX] {
         assert_eq!(service.send(0, made_up, 0).await, UNISSUED);
         assert_eq!(service.send_numbered(0, made_up, 0).await, UNISSUED);
     }

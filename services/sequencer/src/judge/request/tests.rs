@@ -317,7 +317,7 @@ impl Model {
 fn any_request() -> impl Strategy<Value = (Request, Option<usize>)> {
     let parts = proptest::collection::btree_map(0..PARTITIONS, 1..3u32, 1..4);
     let again = proptest::option::weighted(0.4, 0..20usize);
-    (0..2i64, 0..12i16, 0..8i32, parts, 0..40u32, again).prop_map(|(producer, epoch, sequence, parts, odd, again)| {
+    (1..3i64, 0..12i16, 0..8i32, parts, 0..40u32, again).prop_map(|(producer, epoch, sequence, parts, odd, again)| {
         let mut request = Request { producer, epoch: 0, first_sequence: -1, version: 1, parts };
         match odd {
             0 => request.first_sequence = sequence,
@@ -362,7 +362,9 @@ proptest! {
                 }
                 request.first_sequence = request.first_sequence.max(0);
                 // A new epoch comes alone: what an object holds of the older one may be forgotten with it.
-                let is_new = model.producers.get(&request.producer).is_some_and(|(epoch, ..)| request.epoch > *epoch);
+                let known = model.producers.get(&request.producer).map(|(epoch, ..)| *epoch);
+                let beside = asked.iter().filter(|earlier| earlier.producer == request.producer).map(|earlier| earlier.epoch);
+                let is_new = known.into_iter().chain(beside).any(|epoch| request.epoch > epoch);
                 if is_new && !asked.is_empty() {
                     break;
                 }
