@@ -441,6 +441,17 @@ mod tests {
     }
 
     #[test]
+    fn producers_are_forgotten_after_a_minute_to_ten_years() {
+        let Ok(Command::Dev(args)) = parse("eagre dev") else { panic!("dev") };
+        assert_eq!(args.producer_id_expiration, Duration::from_secs(7 * 24 * 3_600));
+        for (given, right) in
+            [("1m", true), ("12h", true), ("10y", true), ("59s", false), ("11y", false), ("0s", false), ("7", false)]
+        {
+            assert_eq!(parse(&format!("eagre dev --producer-id-expiration {given}")).is_ok(), right, "{given}");
+        }
+    }
+
+    #[test]
     fn produce_takes_units_and_one_kind_of_key() {
         let Ok(Command::Produce(args)) = parse("eagre produce t --key-field f --delivery-timeout 250ms --rate 9")
         else {

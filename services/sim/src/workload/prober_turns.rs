@@ -129,11 +129,12 @@ impl Prober {
         let first = self.batch(batch.partition);
         if self.settle(first).await {
             let verdict = self.attempt(&self.any_gateway(), &zombie, PATIENCE).await;
-            if !matches!(
-                verdict,
-                Verdict::Unknown | Verdict::Refused(ErrorReason::ProducerFenced | ErrorReason::Unavailable)
-            ) && !(self.role.world.producers_expire() && verdict == Verdict::Refused(ErrorReason::UnknownProducerId))
-            {
+            let is_right = match verdict {
+                Verdict::Unknown | Verdict::Refused(ErrorReason::ProducerFenced | ErrorReason::Unavailable) => true,
+                Verdict::Refused(ErrorReason::UnknownProducerId) => self.role.world.producers_expire(),
+                Verdict::Appended | Verdict::Refused(_) => false,
+            };
+            if !is_right {
                 let role = &self.role;
                 role.world
                     .complain(format!("{} is of an older epoch, and the answer was {verdict:?}", zombie.identity));
