@@ -373,20 +373,20 @@ impl Scenario {
         self.disturbances.extend((0..self.writers()).map(|writer| cut_from(ms(1_600), Host::Client(writer))));
     }
 
-    /// The node dies while a flush takes long. Without traffic that never repeats itself, what comes meanwhile is often
+    /// The node dies while a flush takes long; it is durable and shows nothing yet. Without traffic that never repeats itself, what comes meanwhile is often
     /// the same again, and in a folder it is not put together with much else.
     fn deaths_follow_slow_flushes(&mut self) {
         (self.shape, self.bucket, self.faults) = (Shape::Single, BucketKind::Folder { fsync: true }, Faults::NONE);
-        (self.producers, self.streamers, self.scatterers, self.probers) = (0, 0, 0, 2);
-        self.chaos = Duration::from_secs(12);
+        (self.producers, self.streamers, self.scatterers, self.probers) = (0, 0, 0, 6);
+        self.chaos = Duration::from_secs(16);
         let slow = Disturbance::AtPoint {
             node: 0,
-            point: "flush.before",
+            point: "flush.after",
             passes: 0,
             what: AtPoint::Delay(Duration::from_millis(900)),
         };
         let dies = Disturbance::Crash { node: 0, down: Duration::from_millis(100), power: false };
-        let rounds = (1..4).map(|round| Duration::from_secs(3 * round));
+        let rounds = (1..6).map(|round| Duration::from_millis(2_700 * round));
         self.disturbances = rounds.flat_map(|at| [(at, slow), (at + Duration::from_millis(600), dies)]).collect();
     }
 
