@@ -1,6 +1,6 @@
 //! What clients did and saw.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// Nanoseconds since the history began, on one clock for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +42,7 @@ pub enum Outcome<T> {
 #[derive(Debug, Clone, Default)]
 pub struct History {
     events: Vec<Event>,
+    made_up: BTreeSet<i64>,
 }
 
 /// Names an event of a history.
@@ -228,6 +229,16 @@ impl History {
     pub fn invoke(&mut self, process: Process, invoked: Moment, op: Op) -> EventId {
         self.events.push(Event { process, invoked, returned: None, op });
         EventId(self.events.len() - 1)
+    }
+
+    /// Writes down a producer id that its client was not given by anybody.
+    pub fn made_up(&mut self, producer: i64) {
+        self.made_up.insert(producer);
+    }
+
+    /// Producer ids that clients made up.
+    pub fn made_up_ids(&self) -> &BTreeSet<i64> {
+        &self.made_up
     }
 
     /// Writes down how an append ended.

@@ -31,7 +31,7 @@ pub fn judge(history: &History) -> Vec<Violation> {
         checks::ends::check(*partition, log, &mut found);
         checks::order::check(*partition, log, &mut found);
         checks::realtime::check(*partition, log, &mut found);
-        checks::producers::check(*partition, log, &mut found);
+        checks::producers::check(*partition, log, history.made_up_ids(), &mut found);
         checks::index::check(*partition, log, &mut found);
     }
     found.sort_by_key(|violation| violation.at);

@@ -72,6 +72,8 @@ pub enum ViolationKind {
     OldEpochAppended,
     /// A batch of an older producer epoch was acked after a newer epoch had been.
     ZombieAcked,
+    /// A batch was appended under a producer id that nobody was given.
+    MadeUpIdAccepted,
     /// The index does not tile the log.
     IndexNotTiled,
     /// The index refers to bytes that are not there or not what they were.

@@ -223,7 +223,9 @@ impl CallFailure {
                 | ErrorReason::OutOfOrderSequence
                 | ErrorReason::ProducerFenced
                 | ErrorReason::SequenceTooOld
-                | ErrorReason::StoredDataCorrupt => TopicError::Protocol(self.message),
+                | ErrorReason::StoredDataCorrupt
+                | ErrorReason::UnissuedProducerId
+                | ErrorReason::UnknownProducerId => TopicError::Protocol(self.message),
             },
         }
     }
@@ -255,7 +257,9 @@ impl CallFailure {
                 | ErrorReason::TopicExists
                 | ErrorReason::OutOfOrderSequence
                 | ErrorReason::ProducerFenced
-                | ErrorReason::SequenceTooOld => ReadError::Protocol(self.message),
+                | ErrorReason::SequenceTooOld
+                | ErrorReason::UnissuedProducerId
+                | ErrorReason::UnknownProducerId => ReadError::Protocol(self.message),
             },
         }
     }
@@ -274,6 +278,8 @@ pub(crate) enum Verdict {
     Again { maybe_appended: bool },
     /// Whether it was appended will never be known.
     Unknowable(String),
+    /// This attempt was not appended. The service does not take the producer id here any more.
+    ProducerForgotten(String),
 }
 
 impl Verdict {
@@ -290,6 +296,7 @@ impl Verdict {
             ErrorReason::TooLarge => Self::Refused(SendError::TooLarge(message)),
             ErrorReason::OutOfOrderSequence => Self::OutOfOrder(message),
             ErrorReason::SequenceTooOld => Self::Unknowable(message),
+            ErrorReason::UnissuedProducerId | ErrorReason::UnknownProducerId => Self::ProducerForgotten(message),
             ErrorReason::Unavailable | ErrorReason::OutcomeUnknown => {
                 Self::Again { maybe_appended: error.outcome_unknown }
             }

@@ -58,6 +58,16 @@ pub struct DevArgs {
     /// Where the API is served in JSON and as gRPC-web, and metrics and health; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "EAGRE_HTTP", default_value = "127.0.0.1:8071")]
     pub http: String,
+    /// Forget what a producer id wrote to a partition when it did not write there for so long: what it sends again after that
+    /// is refused; from 1m to 10y
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "EAGRE_PRODUCER_ID_EXPIRATION",
+        default_value = "7d",
+        value_parser = expiration
+    )]
+    pub producer_id_expiration: Duration,
     /// Listen on addresses that other machines reach, though nothing is encrypted and everyone may read and write
     #[arg(long, env = "EAGRE_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
@@ -421,6 +431,13 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
     if duration.is_zero() { Err("it must be more than nothing".to_owned()) } else { Ok(duration) }
 }
 
+fn expiration(text: &str) -> Result<Duration, String> {
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write 12h or 7d"))?;
+    let bounds = Duration::from_secs(60)..=3_653 * DAY;
+    if bounds.contains(&duration) { Ok(duration) } else { Err("it is from 1m to 10y".to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -440,6 +457,17 @@ mod tests {
     fn dev_has_defaults() {
         let Ok(Command::Dev(args)) = parse("eagre dev") else { panic!("dev") };
         assert_eq!((&*args.bucket, &*args.grpc, &*args.http), ("./eagre-data", "127.0.0.1:8070", "127.0.0.1:8071"));
+    }
+
+    #[test]
+    fn producers_are_forgotten_after_a_minute_to_ten_years() {
+        let Ok(Command::Dev(args)) = parse("eagre dev") else { panic!("dev") };
+        assert_eq!(args.producer_id_expiration, Duration::from_secs(7 * 24 * 3_600));
+        for (given, right) in
+            [("1m", true), ("12h", true), ("10y", true), ("59s", false), ("11y", false), ("0s", false), ("7", false)]
+        {
+            assert_eq!(parse(&format!("eagre dev --producer-id-expiration {given}")).is_ok(), right, "{given}");
+        }
     }
 
     #[test]

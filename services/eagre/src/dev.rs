@@ -50,6 +50,7 @@ pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings,
         debug_endpoints: args.debug_endpoints,
         target_p99: args.target_p99,
         max_put_per_second: args.max_put_per_second,
+        producer_id_expiration: args.producer_id_expiration,
     })
 }
 

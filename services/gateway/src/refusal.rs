@@ -51,6 +51,12 @@ pub(crate) enum Refusal {
         "this sequence lies before the batches that are remembered; whether it was appended is not known any more; read the log to find out, then go on with a new producer id"
     )]
     SequenceTooOld,
+    #[error("this producer id was never given out; ask InitProducer for one")]
+    UnissuedProducerId,
+    #[error(
+        "nothing is remembered of this producer here (any more); this attempt was not appended, and whether an earlier one was is not known; ask InitProducer for a new id and go on with that"
+    )]
+    UnknownProducerId,
     #[error("{0}; try again")]
     Unavailable(String),
     #[error("{0}; send the same again to find out")]
@@ -87,6 +93,8 @@ impl Refusal {
             Self::OutOfOrderSequence { .. } => (ErrorReason::OutOfOrderSequence, Code::FailedPrecondition),
             Self::ProducerFenced { .. } => (ErrorReason::ProducerFenced, Code::FailedPrecondition),
             Self::SequenceTooOld => (ErrorReason::SequenceTooOld, Code::FailedPrecondition),
+            Self::UnissuedProducerId => (ErrorReason::UnissuedProducerId, Code::FailedPrecondition),
+            Self::UnknownProducerId => (ErrorReason::UnknownProducerId, Code::FailedPrecondition),
             Self::Unavailable(_) => (ErrorReason::Unavailable, Code::Unavailable),
             Self::OutcomeUnknown(_) | Self::MaybePartly(_) => (ErrorReason::OutcomeUnknown, Code::Unknown),
             Self::StoredDataCorrupt(_) => (ErrorReason::StoredDataCorrupt, Code::DataLoss),
@@ -95,7 +103,7 @@ impl Refusal {
 
     /// It may have been appended, or may yet be.
     pub fn is_outcome_unknown(&self) -> bool {
-        matches!(self, Self::OutcomeUnknown(_) | Self::MaybePartly(_) | Self::SequenceTooOld)
+        matches!(self, Self::OutcomeUnknown(_) | Self::MaybePartly(_) | Self::SequenceTooOld | Self::UnknownProducerId)
     }
 
     /// The same request may succeed when sent again.
@@ -153,6 +161,8 @@ impl Refusal {
             | Self::TooLarge(_)
             | Self::InvalidTopicName { .. }
             | Self::SequenceTooOld
+            | Self::UnissuedProducerId
+            | Self::UnknownProducerId
             | Self::Unavailable(_)
             | Self::OutcomeUnknown(_)
             | Self::MaybePartly(_)
@@ -182,6 +192,8 @@ impl Refusal {
             | Self::OutOfOrderSequence { .. }
             | Self::ProducerFenced { .. }
             | Self::SequenceTooOld
+            | Self::UnissuedProducerId
+            | Self::UnknownProducerId
             | Self::MaybePartly(_)
             | Self::StoredDataCorrupt(_) => None,
         }
@@ -201,6 +213,8 @@ impl Refusal {
             | Self::OutOfOrderSequence { .. }
             | Self::ProducerFenced { .. }
             | Self::SequenceTooOld
+            | Self::UnissuedProducerId
+            | Self::UnknownProducerId
             | Self::Unavailable(_)
             | Self::OutcomeUnknown(_)
             | Self::MaybePartly(_)
@@ -237,6 +251,8 @@ impl Refusal {
             RefusalReason::OutOfOrderSequence { expected } => Self::OutOfOrderSequence { expected },
             RefusalReason::ProducerFenced { current } => Self::ProducerFenced { current },
             RefusalReason::SequenceTooOld => Self::SequenceTooOld,
+            RefusalReason::UnissuedProducerId => Self::UnissuedProducerId,
+            RefusalReason::UnknownProducerId => Self::UnknownProducerId,
         }
     }
 

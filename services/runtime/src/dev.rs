@@ -48,6 +48,8 @@ pub struct DevSettings {
     pub target_p99: Option<Duration>,
     /// So many PUTs may be made a second, as far as waiting for more records decides it.
     pub max_put_per_second: Option<f64>,
+    /// Producers that did not write to a partition for so long are forgotten there.
+    pub producer_id_expiration: Duration,
 }
 
 /// Why a process cannot serve.
@@ -123,9 +125,10 @@ impl Dev {
         let caches = PageCaches::open(&CacheSettings::default()).await;
         let caches = caches.map_err(|error| DevError::Resources(error.to_string()))?;
         let background = Background::start().map_err(|error| DevError::Resources(error.to_string()))?;
-        let node_settings = NodeSettings::for_bucket(bucket.kind());
-        let gateway = node_settings.gateway.with_wishes(settings.target_p99, settings.max_put_per_second);
-        let settings = NodeSettings { gateway, ..node_settings };
+        let mut node_settings = NodeSettings::for_bucket(bucket.kind());
+        node_settings.expiry.after = settings.producer_id_expiration;
+        let (target, puts) = (settings.target_p99, settings.max_put_per_second);
+        node_settings.gateway = node_settings.gateway.with_wishes(target, puts);
         let parts = NodeParts {
             env,
             bucket,
@@ -134,7 +137,7 @@ impl Dev {
             advertised: format!("http://{grpc}"),
             background: Some(background.handle()),
             stop_limit: STOP_LIMIT,
-            settings,
+            settings: node_settings,
         };
         let node = Node::start(parts).await?;
         observer.state.get_or_init(|| node.state());

@@ -8,7 +8,7 @@ use eagre_gateway::{Gateway, GatewaySettings};
 use eagre_log::{ReaderSettings, RunReader};
 use eagre_metadata::StoreSettings;
 use eagre_objects::{Bucket, BucketKind};
-use eagre_sequencer::{SequencerNode, SequencerSettings, SpillSettings};
+use eagre_sequencer::{ExpirySettings, SequencerNode, SequencerSettings, SpillSettings};
 use eagre_sequencer_api::{remote::GrpcPeers, server::SequencerServer};
 use eagre_transport::ServerSettings;
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
@@ -31,12 +31,18 @@ pub struct NodeSettings {
     pub gateway: GatewaySettings,
     /// When what the sequencer was given inside of commits becomes an object.
     pub spill: SpillSettings,
+    /// When producers are forgotten.
+    pub expiry: ExpirySettings,
 }
 
 impl NodeSettings {
     /// What fits a bucket of this kind.
     pub fn for_bucket(kind: BucketKind) -> Self {
-        Self { gateway: GatewaySettings::for_bucket(kind), spill: SpillSettings::default() }
+        Self {
+            gateway: GatewaySettings::for_bucket(kind),
+            spill: SpillSettings::default(),
+            expiry: ExpirySettings::default(),
+        }
     }
 }
 
@@ -78,9 +84,9 @@ impl Node {
     pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
         let NodeParts { env, bucket, caches, grpc, advertised, background, stop_limit, settings } = parts;
         let peers = Arc::new(GrpcPeers::new(env.network.clone()));
-        let NodeSettings { gateway, spill } = settings;
+        let NodeSettings { gateway, spill, expiry } = settings;
         let usual = SequencerSettings::new(advertised, store(&bucket, background));
-        let settings = SequencerSettings { stop_limit, spill, ..usual };
+        let settings = SequencerSettings { stop_limit, spill, expiry, ..usual };
         let shard = settings.shard;
         let sequencer = SequencerNode::new(env.clone(), bucket.clone(), peers, settings);
         let reader = RunReader::new(&env, bucket.clone(), caches, &ReaderSettings::default());

@@ -116,6 +116,11 @@ pub enum RefusalReason {
     },
     /// The sequence lies before the remembered window: whether it was appended before is not known any more.
     SequenceTooOld,
+    /// The producer id was never given out.
+    UnissuedProducerId,
+    /// Nothing is known of the producer there, and what was known may have been forgotten: this attempt is not appended,
+    /// and whether one before it was is not known any more.
+    UnknownProducerId,
 }
 
 /// Outcomes of one object's batches.

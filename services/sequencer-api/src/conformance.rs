@@ -19,6 +19,7 @@ pub async fn check(sequencer: &dyn Sequencer) {
     commits_in_order(sequencer).await;
     judges_each_batch(sequencer).await;
     judges_numbered_requests_whole(sequencer).await;
+    refuses_made_up_producers(sequencer).await;
     answers_a_repetition_from_its_record(sequencer).await;
     answers_many_commits_in_order(sequencer).await;
     finds_runs(sequencer).await;
@@ -154,6 +155,27 @@ async fn judges_numbered_requests_whole(sequencer: &dyn Sequencer) {
     assert_eq!(other.commit(next).await, [appended(0), BatchOutcome::DuplicateElsewhere]);
 }
 
+async fn refuses_made_up_producers(sequencer: &dyn Sequencer) {
+    let topic = ok(sequencer.create_topic("made-up", Some(1)).await);
+    let mut gateway = Gateway::join(sequencer).await;
+    let by = |id| ProducerSequence { id, epoch: ProducerEpoch(0), first_sequence: 0 };
+    let given = ok(sequencer.init_producer().await);
+    for made_up in [ProducerId(given.0 + 1), ProducerId(1 << 40), ProducerId(i64::MAX)] {
+        let numbered = PartOf { number: 1, records: 1, partition_map_version: 1 };
+        let batches = vec![
+            CommitBatch { producer: Some(by(made_up)), ..batch(1) },
+            CommitBatch { producer: Some(by(made_up)), part: Some(numbered), ..batch(1) },
+        ];
+        let expected = refused(RefusalReason::UnissuedProducerId);
+        assert_eq!(gateway.commit([(of(&topic, 0), batches)]).await, [expected, expected]);
+    }
+    // It is that of whoever asks next.
+    let next = ok(sequencer.init_producer().await);
+    assert_eq!(next.0, given.0 + 1);
+    let batches = vec![CommitBatch { producer: Some(by(next)), ..batch(1) }];
+    assert_eq!(gateway.commit([(of(&topic, 0), batches)]).await, [appended(0)]);
+}
+
 async fn answers_a_repetition_from_its_record(sequencer: &dyn Sequencer) {
     let topic = ok(sequencer.create_topic("repeated", Some(1)).await);
     let mut gateway = Gateway::join(sequencer).await;
@@ -233,8 +255,9 @@ async fn stores_inline_bytes(sequencer: &dyn Sequencer) {
     let topic = ok(sequencer.create_topic("inline", Some(2)).await);
     let (first, second) = (of(&topic, 0), of(&topic, 1));
     let mut gateway = Gateway::join(sequencer).await;
+    let producer = ok(sequencer.init_producer().await);
     let by = |first_sequence| CommitBatch {
-        producer: Some(ProducerSequence { id: ProducerId(1 << 40), epoch: ProducerEpoch(0), first_sequence }),
+        producer: Some(ProducerSequence { id: producer, epoch: ProducerEpoch(0), first_sequence }),
         ..batch(1)
     };
     // One that comes too early stands between two others.

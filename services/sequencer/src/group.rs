@@ -1,5 +1,7 @@
 //! A group: all work that one flush makes durable. Applied in order to the tentative view, without I/O.
 
+mod forget;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -20,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc::OwnedPermit, oneshot};
 use tracing::error;
 
 use crate::{
+    expiry::{Forget, Forgotten},
     hash::request_hash,
     inline::{Stretch, Swap, key},
     judge::{Rules, judge},
@@ -81,6 +84,13 @@ pub enum Work {
         /// Where the answer goes.
         answer: oneshot::Sender<Swapped>,
     },
+    /// To forget producers.
+    Forget {
+        /// Which ones, and why.
+        forget: Forget,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Forgotten>,
+    },
     /// To give out a producer id.
     InitProducer {
         /// Where the answer goes.
@@ -125,6 +135,8 @@ pub enum Answer {
     Adopted(oneshot::Sender<Vec<(TopicPartition, Run)>>, Vec<(TopicPartition, Run)>),
     /// To the same.
     Swapped(oneshot::Sender<Swapped>, Swapped),
+    /// To whoever forgets producers.
+    Forgotten(oneshot::Sender<Forgotten>, Forgotten),
 }
 
 impl Answer {
@@ -140,6 +152,7 @@ impl Answer {
             Self::Producer(answer, id) => drop(answer.send(id)),
             Self::Adopted(answer, runs) => drop(answer.send(runs)),
             Self::Swapped(answer, swapped) => drop(answer.send(swapped)),
+            Self::Forgotten(answer, forgotten) => drop(answer.send(forgotten)),
         }
     }
 }
@@ -152,6 +165,7 @@ pub struct Group<'a> {
     /// Commit records of earlier groups.
     records: BTreeMap<ObjectId, Object>,
     grown: BTreeSet<TopicPartition>,
+    forgotten_below: u64,
     sealed: Sealed,
 }
 
@@ -168,6 +182,8 @@ pub struct Sealed {
     pub answers: Vec<Answer>,
     /// What later groups have to know while the store does not show it.
     pub written: Written,
+    /// Producers that were not known before, each in a partition or a topic.
+    pub new_producers: u64,
 }
 
 /// Rows that later groups look up.
@@ -186,7 +202,8 @@ impl<'a> Group<'a> {
     /// producers of its batches.
     pub fn new(env: &'a Env, cluster_id: &'a str, state: &'a mut Loaded, records: BTreeMap<ObjectId, Object>) -> Self {
         let (grown, sealed) = Default::default();
-        Self { env, cluster_id, state, records, grown, sealed }
+        let forgotten_below = state.view.ids.forgotten_below;
+        Self { env, cluster_id, state, records, grown, forgotten_below, sealed }
     }
 
     /// Adds what is asked; order counts.
@@ -218,6 +235,10 @@ impl<'a> Group<'a> {
             Work::Swap { swap, answer } => {
                 let swapped = self.swap(swap);
                 Answer::Swapped(answer, swapped)
+            }
+            Work::Forget { forget, answer } => {
+                let forgotten = self.forget(forget);
+                Answer::Forgotten(answer, forgotten)
             }
             Work::InitProducer { answer } => {
                 let id = self.init_producer();
@@ -366,6 +387,7 @@ impl<'a> Group<'a> {
 
     fn init_producer(&mut self) -> ProducerId {
         let (id, block) = self.state.producer_ids.take();
+        self.state.view.ids.unissued_from = self.state.producer_ids.next();
         self.put_number(MetaName::NextProducerId, block);
         ProducerId(i64::try_from(id).expect("a million ids a second for 290,000 years do not reach 2^63"))
     }
@@ -378,20 +400,33 @@ impl<'a> Group<'a> {
 
     /// Adds the rows of everything that grew.
     pub fn seal(mut self) -> Sealed {
-        let view = &self.state.view;
         let last_use = self.state.epochs.current;
+        let now_ms = self.state.clock.now_ms(self.env);
+        let forgotten_below = self.state.view.ids.forgotten_below;
+        self.put_number(
+            MetaName::ProducersForgottenBelow,
+            (forgotten_below != self.forgotten_below).then_some(forgotten_below),
+        );
+        let view = &mut self.state.view;
         for partition in &self.grown {
             if let Some(tail) = view.tails.get(partition) {
                 self.sealed.changes.put::<Tail>(partition, &tail.row());
             }
         }
         for key in &self.sealed.written.producers {
+            // What was forgotten has none.
+            let known = Some(view.producers.entry(*key)).filter(|state| state.epoch.is_some());
+            let before = known.and_then(|state| state.last_append_ms.replace(now_ms));
             if let Some(row) = view.producers.get(key).and_then(|state| state.row(last_use)) {
+                self.sealed.new_producers += u64::from(before.is_none());
                 self.sealed.changes.put::<Producer>(key, &row);
             }
         }
         for key in &self.sealed.written.topic_producers {
+            let known = Some(view.topic_producers.entry(*key)).filter(|state| state.epoch.is_some());
+            let before = known.and_then(|state| state.last_append_ms.replace(now_ms));
             if let Some(row) = view.topic_producers.get(key).and_then(|state| state.row(last_use)) {
+                self.sealed.new_producers += u64::from(before.is_none());
                 self.sealed.changes.put::<TopicProducer>(key, &row);
             }
         }
@@ -431,6 +466,8 @@ fn stored(outcome: BatchOutcome) -> Outcome {
         }
         BatchOutcome::Refused(RefusalReason::ProducerFenced { current }) => Outcome::ProducerFenced { current },
         BatchOutcome::Refused(RefusalReason::SequenceTooOld) => Outcome::SequenceTooOld,
+        BatchOutcome::Refused(RefusalReason::UnissuedProducerId) => Outcome::UnissuedProducerId,
+        BatchOutcome::Refused(RefusalReason::UnknownProducerId) => Outcome::UnknownProducerId,
     }
 }
 
@@ -445,5 +482,7 @@ fn recalled(outcome: Outcome) -> BatchOutcome {
         }
         Outcome::ProducerFenced { current } => BatchOutcome::Refused(RefusalReason::ProducerFenced { current }),
         Outcome::SequenceTooOld => BatchOutcome::Refused(RefusalReason::SequenceTooOld),
+        Outcome::UnissuedProducerId => BatchOutcome::Refused(RefusalReason::UnissuedProducerId),
+        Outcome::UnknownProducerId => BatchOutcome::Refused(RefusalReason::UnknownProducerId),
     }
 }

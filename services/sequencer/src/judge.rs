@@ -12,12 +12,14 @@ use eagre_sequencer_api::{
     BatchOutcome, CommitAnswer, CommitBatch, CommitRequest, CommitRun, ProducerSequence, RefusalReason,
 };
 
+pub use self::ids::{FIRST_PRODUCER_ID, ProducerIds};
 use self::{
     order::{Numbered, Standing, standing},
     request::Decisions,
 };
 use crate::producers::{Producers, TopicProducers};
 
+mod ids;
 mod order;
 pub mod request;
 
@@ -72,22 +74,27 @@ impl Default for TailState {
 pub struct ProducerState {
     /// `None`: it has not written here yet.
     pub epoch: Option<ProducerEpoch>,
+    /// When it appended last, in milliseconds since the epoch; `None`: not said by the row, or never.
+    pub last_append_ms: Option<i64>,
     /// Its last batches under that epoch, oldest first, at most [`WINDOW_BATCHES`].
     pub window: Vec<SequenceRange>,
 }
 
 impl ProducerState {
     /// One that has not written to the partition.
-    pub const UNKNOWN: Self = Self { epoch: None, window: Vec::new() };
+    pub const UNKNOWN: Self = Self { epoch: None, last_append_ms: None, window: Vec::new() };
 
     /// As the store's row; `None` when there is nothing to remember.
     pub fn row(&self, last_use: UploadEpoch) -> Option<Producer> {
-        self.epoch.map(|epoch| Producer { epoch, last_use, window: self.window.clone() })
+        let Self { last_append_ms, ref window, .. } = *self;
+        self.epoch.map(|epoch| Producer { epoch, last_use, last_append_ms, window: window.clone() })
     }
 
     /// From the store's row.
     pub fn of_row(row: Option<Producer>) -> Self {
-        row.map_or(Self::UNKNOWN, |row| Self { epoch: Some(row.epoch), window: row.window })
+        let known =
+            |row: Producer| Self { epoch: Some(row.epoch), last_append_ms: row.last_append_ms, window: row.window };
+        row.map_or(Self::UNKNOWN, known)
     }
 
     fn remember(&mut self, epoch: ProducerEpoch, batch: SequenceRange) {
@@ -119,6 +126,8 @@ impl Numbered for SequenceRange {
 pub struct View {
     /// Every partition of every live topic.
     pub tails: HashMap<TopicPartition, TailState>,
+    /// Which producers may begin.
+    pub ids: ProducerIds,
     /// At least the producers of the request; see [`producers_of`].
     pub producers: Producers,
     /// At least those of its requests that are numbered per topic; see [`request::topic_producers_of`].
@@ -147,6 +156,8 @@ pub struct Rules {
     old_epoch_accepted: bool,
     unknown_producer_continues: bool,
     window_forgotten: bool,
+    unissued_id_accepted: bool,
+    forgotten_producer_begins: bool,
 }
 
 impl Rules {
@@ -157,6 +168,8 @@ impl Rules {
             old_epoch_accepted: env.has_planted(PlantedBug::OldEpochAccepted),
             unknown_producer_continues: env.has_planted(PlantedBug::ProducerStateLost),
             window_forgotten: env.has_planted(PlantedBug::WindowForgotten),
+            unissued_id_accepted: env.has_planted(PlantedBug::UnissuedIdAccepted),
+            forgotten_producer_begins: env.has_planted(PlantedBug::ExpiredStateAccepted),
         }
     }
 }
@@ -171,7 +184,8 @@ pub fn producers_of(request: &CommitRequest) -> impl Iterator<Item = ProducerKey
 
 /// Judges every batch of a request in order and appends the accepted ones to the view.
 pub fn judge(view: &mut View, request: &CommitRequest, rules: Rules) -> Verdict {
-    let (decisions, topic_producers) = Decisions::of(request, &view.tails, &mut view.topic_producers, rules);
+    let (decisions, topic_producers) =
+        Decisions::of(request, &view.tails, &mut view.topic_producers, (view.ids, rules));
     let mut verdict = Verdict { topic_producers, ..Verdict::default() };
     for run in &request.runs {
         judge_run(view, request, run, &decisions, rules, &mut verdict);
@@ -187,7 +201,7 @@ pub fn duplicates_only(view: &View, request: &CommitRequest, rules: Rules) -> Op
             let sequence = batch.producer.filter(|_| batch.part.is_none())?;
             let state = view.producers.get(&ProducerKey { partition: run.partition, producer: sequence.id })?;
             let last_sequence = advance_sequence(sequence.first_sequence, batch.record_count.saturating_sub(1));
-            match objection(state, sequence, last_sequence, rules)? {
+            match objection(state, sequence, last_sequence, (view.ids, rules))? {
                 duplicate @ BatchOutcome::Duplicate { .. } => outcomes.push(duplicate),
                 _ => return None,
             }
@@ -218,7 +232,7 @@ fn judge_run(
                 let part = (batch, sequence, part_of);
                 decisions.outcome(&mut view.topic_producers, run.partition, part, tail.next_offset)
             }
-            None => judge_batch(&mut view.producers, run.partition, batch, tail.next_offset, rules),
+            None => judge_batch(&mut view.producers, run.partition, batch, tail.next_offset, (view.ids, rules)),
         };
         if rules.whole_run_duplicate_check {
             outcome = whole_run(&mut first_duplicate, index, batch, outcome, tail.next_offset);
@@ -247,13 +261,13 @@ fn judge_batch(
     partition: TopicPartition,
     batch: &CommitBatch,
     next_offset: i64,
-    rules: Rules,
+    by: (ProducerIds, Rules),
 ) -> BatchOutcome {
     let appended = BatchOutcome::Appended { base_offset: next_offset };
     let Some(sequence) = batch.producer else { return appended };
     let state = producers.entry(ProducerKey { partition, producer: sequence.id });
     let last_sequence = advance_sequence(sequence.first_sequence, batch.record_count.saturating_sub(1));
-    if let Some(outcome) = objection(state, sequence, last_sequence, rules) {
+    if let Some(outcome) = objection(state, sequence, last_sequence, by) {
         return outcome;
     }
     let first_sequence = sequence.first_sequence;
@@ -266,9 +280,9 @@ fn objection(
     state: &ProducerState,
     sequence: ProducerSequence,
     last_sequence: i32,
-    rules: Rules,
+    (ids, rules): (ProducerIds, Rules),
 ) -> Option<BatchOutcome> {
-    match standing(state.epoch, &state.window, sequence, last_sequence, rules) {
+    match standing(state.epoch, &state.window, sequence, last_sequence, ids, rules) {
         Standing::Next => None,
         Standing::Known(place) => Some(BatchOutcome::Duplicate { base_offset: state.window[place].base_offset }),
         Standing::Refused(reason) => Some(BatchOutcome::Refused(reason)),

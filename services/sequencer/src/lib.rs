@@ -3,10 +3,12 @@
 //! [`SequencerNode`] claims the shard (`lease`), opens its store for a *term* (`term`, `load`), and commits: one task
 //! (`committer`) takes all work that waits, judges it batch by batch (`judge`) on the tentative view, writes and flushes
 //! it as one group (`group`), and only then publishes (`published`) and answers. Inline bytes become objects
-//! behind its back (`spill`). When a flush fails the term ends and the
-//! next one begins with what the bucket holds. `docs/decisions/0002-commit-and-lease.md` says why.
+//! behind its back (`spill`), and producers that do not append any more are forgotten (`expiry`). When a flush fails the
+//! term ends and the next one begins with what the bucket holds. `docs/decisions/0002-commit-and-lease.md` says why.
 
+mod clock;
 mod committer;
+mod expiry;
 mod group;
 mod hash;
 mod health;
@@ -30,6 +32,7 @@ mod telemetry;
 mod term;
 mod topics;
 
+pub use expiry::ExpirySettings;
 pub use inline::InlineLimits;
 pub use lease::claim::{Claim, ClaimFormatError};
 pub use node::SequencerNode;

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, ops::Bound};
 use eagre_env::HashMap;
 use eagre_metadata::{
     Changes, MetadataStore, ReadError, RowKind, WriteError,
-    rows::{Meta, MetaName, MetaValue, Object, Partition, ROWS_FORMAT, Tail, Topic, TopicState},
+    rows::{Meta, MetaName, MetaValue, Object, Partition, ROWS_FORMAT, ROWS_FORMAT_READ_MIN, Tail, Topic, TopicState},
 };
 use eagre_model::{ObjectId, TopicPartition, UploadEpoch};
 
 use crate::{
+    clock::TermClock,
     inline::{InlineLimits, InlineRuns},
-    judge::{TailState, View},
+    judge::{FIRST_PRODUCER_ID, ProducerIds, TailState, View},
     numbers::Block,
     producers::{Producers, TopicProducers},
     settled::Settled,
@@ -37,6 +38,8 @@ pub struct Loaded {
     pub incarnations: Block,
     /// Producer ids.
     pub producer_ids: Block,
+    /// Of the term.
+    pub clock: TermClock,
     /// E and F.
     pub epochs: Epochs,
     /// Those of this term; what an earlier one left is adopted later.
@@ -66,7 +69,7 @@ pub enum LoadError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The rows are of another version than this program's.
-    #[error("the metadata has format {0}, this version of Eagre reads format {ROWS_FORMAT}")]
+    #[error("the metadata has format {0}, this version of Eagre reads formats {ROWS_FORMAT_READ_MIN} to {ROWS_FORMAT}")]
     OtherFormat(u64),
     /// The rows were made in another bucket.
     #[error("the metadata belongs to the bucket {found}, this is {expected}")]
@@ -86,6 +89,7 @@ pub enum LoadError {
 pub async fn load(
     store: &MetadataStore,
     cluster_id: &str,
+    clock: TermClock,
     producers_max: usize,
     inline: InlineLimits,
 ) -> Result<(Loaded, Changes), LoadError> {
@@ -97,16 +101,19 @@ pub async fn load(
     let next_topic = number(MetaName::NextTopicNumber).unwrap_or(1);
     let (topics, tails) = load_topics(store, next_topic).await?;
     let next_incarnation = number(MetaName::NextIncarnation).unwrap_or(1);
-    let next_producer_id = number(MetaName::NextProducerId).unwrap_or(1);
+    let next_producer_id = number(MetaName::NextProducerId).unwrap_or(FIRST_PRODUCER_ID);
+    let forgotten_below = number(MetaName::ProducersForgottenBelow).unwrap_or(0);
     let loaded = Loaded {
         view: View {
             tails,
+            ids: ProducerIds { unissued_from: next_producer_id, forgotten_below },
             producers: Producers::new(producers_max),
             topic_producers: TopicProducers::new(producers_max / TOPIC_PRODUCER_WEIGHT),
         },
         topics,
         incarnations: Block::starting_at(next_incarnation, INCARNATIONS_PER_BLOCK),
         producer_ids: Block::starting_at(next_producer_id, PRODUCER_IDS_PER_BLOCK),
+        clock,
         epochs,
         inline: InlineRuns::new(inline),
         settled: Settled::default(),
@@ -130,7 +137,7 @@ fn check_identity(
 ) -> Result<(), LoadError> {
     match meta.get(&MetaName::Format) {
         // A start that was cut short leaves the format alone.
-        None | Some(MetaValue::Number(ROWS_FORMAT))
+        None | Some(MetaValue::Number(ROWS_FORMAT_READ_MIN..=ROWS_FORMAT))
             if meta.len() == usize::from(meta.contains_key(&MetaName::Format)) =>
         {
             changes.put::<Meta>(&MetaName::Format, &MetaValue::Number(ROWS_FORMAT));
@@ -138,6 +145,10 @@ fn check_identity(
             return Ok(());
         }
         Some(MetaValue::Number(ROWS_FORMAT)) => {}
+        // New rows are of the new format; those that there are stay readable.
+        Some(MetaValue::Number(ROWS_FORMAT_READ_MIN..ROWS_FORMAT)) => {
+            changes.put::<Meta>(&MetaName::Format, &MetaValue::Number(ROWS_FORMAT));
+        }
         Some(MetaValue::Number(other)) => return Err(LoadError::OtherFormat(*other)),
         _ => return Err(LoadError::Inconsistent("no format".into())),
     }

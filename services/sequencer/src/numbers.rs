@@ -16,6 +16,11 @@ impl Block {
         Self { next: first_free, end: first_free, size }
     }
 
+    /// The lowest number that was not given away yet, in this term or before it.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
     /// The next number. With it, where it is the first of a new block, the end of that block: to be durable before the
     /// number is given away.
     pub fn take(&mut self) -> (u64, Option<u64>) {

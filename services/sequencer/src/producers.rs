@@ -79,7 +79,7 @@ mod tests {
     }
 
     fn known(epoch: i16) -> ProducerState {
-        ProducerState { epoch: Some(ProducerEpoch(epoch)), window: Vec::new() }
+        ProducerState { epoch: Some(ProducerEpoch(epoch)), ..ProducerState::UNKNOWN }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use eagre_metadata::StoreSettings;
 use eagre_model::ShardId;
 
-use crate::spill::SpillSettings;
+use crate::{expiry::ExpirySettings, spill::SpillSettings};
 
 /// Settings of a [`SequencerNode`](crate::SequencerNode).
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct SequencerSettings {
     pub stop_limit: Duration,
     /// When inline runs become objects.
     pub spill: SpillSettings,
+    /// When producers are forgotten.
+    pub expiry: ExpirySettings,
     /// Of the metadata store.
     pub store: StoreSettings,
 }
@@ -36,6 +38,7 @@ impl SequencerSettings {
             producers_max: 65_536,
             stop_limit: Duration::from_secs(5),
             spill: SpillSettings::default(),
+            expiry: ExpirySettings::default(),
             store,
         }
     }

@@ -5,12 +5,16 @@ use std::time::Duration;
 use eagre_sequencer_api::{BatchOutcome, CommitFailure, CommitReply, RefusalReason};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::expiry::Forgotten;
+
 const COMMITS: &str = "eagre_sequencer_commits_total";
 const BATCHES: &str = "eagre_sequencer_batches_total";
 const GROUP_SIZE: &str = "eagre_sequencer_group_size";
 const QUEUE: &str = "eagre_sequencer_queue";
 const FLUSH: &str = "eagre_sequencer_flush_seconds";
 const PRODUCERS: &str = "eagre_sequencer_producers";
+const PRODUCER_ROWS: &str = "eagre_sequencer_producer_rows";
+const PRODUCERS_FORGOTTEN: &str = "eagre_sequencer_producers_forgotten_total";
 const CLAIMS: &str = "eagre_sequencer_claims_total";
 const CLAIM: &str = "eagre_sequencer_claim";
 const INLINE_COMMITS: &str = "eagre_sequencer_inline_commits_total";
@@ -29,6 +33,11 @@ pub fn describe() {
     describe_gauge!(QUEUE, "Pieces of work that wait for the next group");
     describe_histogram!(FLUSH, Unit::Seconds, "Time to make a group durable, by result");
     describe_gauge!(PRODUCERS, "Producers, each in a partition, held in memory");
+    describe_gauge!(
+        PRODUCER_ROWS,
+        "Producers, each in a partition or a topic, remembered at the last look through them"
+    );
+    describe_counter!(PRODUCERS_FORGOTTEN, "Producers, each in a partition or a topic, forgotten, by reason");
     describe_counter!(CLAIMS, "Claims made by this process");
     describe_gauge!(CLAIM, "Number of the last claim made by this process");
     describe_counter!(INLINE_COMMITS, "Commits that came with their bytes");
@@ -49,8 +58,13 @@ pub fn describe() {
         "out_of_order_sequence",
         "producer_fenced",
         "sequence_too_old",
+        "unissued_producer_id",
+        "unknown_producer_id",
     ] {
         counter!(BATCHES, "outcome" => outcome).increment(0);
+    }
+    for reason in ["expired", "room", "topic_deleted"] {
+        counter!(PRODUCERS_FORGOTTEN, "reason" => reason).increment(0);
     }
     for result in ["swapped", "failed"] {
         counter!(SPILLS, "result" => result).increment(0);
@@ -58,7 +72,7 @@ pub fn describe() {
     for total in [CLAIMS, INLINE_COMMITS, SPILLED_BYTES, CORRUPT_RUNS] {
         counter!(total).increment(0);
     }
-    for level in [QUEUE, PRODUCERS, CLAIM, HOLDS, INLINE_HELD_BYTES, INLINE_HELD_RUNS] {
+    for level in [QUEUE, PRODUCERS, PRODUCER_ROWS, CLAIM, HOLDS, INLINE_HELD_BYTES, INLINE_HELD_RUNS] {
         gauge!(level).set(0.0);
     }
 }
@@ -84,6 +98,8 @@ fn batch(outcome: BatchOutcome) {
         BatchOutcome::Refused(RefusalReason::OutOfOrderSequence { .. }) => "out_of_order_sequence",
         BatchOutcome::Refused(RefusalReason::ProducerFenced { .. }) => "producer_fenced",
         BatchOutcome::Refused(RefusalReason::SequenceTooOld) => "sequence_too_old",
+        BatchOutcome::Refused(RefusalReason::UnissuedProducerId) => "unissued_producer_id",
+        BatchOutcome::Refused(RefusalReason::UnknownProducerId) => "unknown_producer_id",
     };
     counter!(BATCHES, "outcome" => outcome).increment(1);
 }
@@ -103,6 +119,20 @@ pub fn flushed(took: Duration, ok: bool) {
 /// So many producers are in memory.
 pub fn producers(held: usize) {
     gauge!(PRODUCERS).set(count(held));
+}
+
+/// So many were there at the last look through them.
+pub fn producer_rows(rows: u64) {
+    gauge!(PRODUCER_ROWS).set(count(usize::try_from(rows).unwrap_or(usize::MAX)));
+}
+
+/// Some were forgotten.
+pub fn producers_forgotten(forgotten: &Forgotten) {
+    for (reason, number) in
+        [("expired", forgotten.expired), ("room", forgotten.evicted), ("topic_deleted", forgotten.freed)]
+    {
+        counter!(PRODUCERS_FORGOTTEN, "reason" => reason).increment(number);
+    }
 }
 
 /// The shard was claimed.

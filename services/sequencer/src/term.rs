@@ -14,7 +14,9 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
 
 use crate::{
+    clock::TermClock,
     committer::{Committer, CommitterEnd},
+    expiry::Expirer,
     group::Work,
     health::Health,
     judge::TailState,
@@ -111,6 +113,16 @@ impl Term {
             queue: queue.clone(),
             pending: pending.clone(),
         };
+        let growth = Arc::new(settings.expiry.growth());
+        let expirer = Expirer {
+            env: env.clone(),
+            clock: state.clock,
+            store: store.clone(),
+            published: published.clone(),
+            queue: queue.clone(),
+            growth: growth.clone(),
+            settings: settings.expiry,
+        };
         let committer = Committer {
             env: env.clone(),
             cluster_id: bucket.cluster_id().to_owned(),
@@ -121,9 +133,10 @@ impl Term {
             state,
             health: health.clone(),
             pending,
+            growth,
         };
         let streams = Streams::new(queue.clone(), ended.clone());
-        let task = tokio::spawn(run(committer, spiller, works, stop.clone(), ended));
+        let task = tokio::spawn(run(committer, (spiller, expirer), works, stop.clone(), ended));
         telemetry::holds(true);
         let (authority, committer) = (authority.clone(), Mutex::new(Some(task)));
         Ok(Self { published, store, authority, queue, streams, stop, committer })
@@ -174,7 +187,8 @@ async fn open(
     // A process that was asleep since its claim must not fence off its successor.
     authority.await_it().await?;
     let store = MetadataStore::open(env, bucket.store(), settings.shard, settings.store.clone()).await?;
-    let (state, changes) = load::load(&store, bucket.cluster_id(), settings.producers_max, settings.spill.held).await?;
+    let (clock, cluster_id) = (TermClock::start(env), bucket.cluster_id());
+    let (state, changes) = load::load(&store, cluster_id, clock, settings.producers_max, settings.spill.held).await?;
     if !changes.is_empty() {
         authority.await_it().await?;
         store.write(changes).await.map_err(LoadError::from)?;
@@ -186,7 +200,7 @@ async fn open(
 /// The committer, and what must happen when it ends, however it ends.
 async fn run(
     committer: Committer,
-    spiller: Spiller,
+    (spiller, expirer): (Spiller, Expirer),
     works: mpsc::Receiver<Work>,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -196,6 +210,7 @@ async fn run(
     let _streams_end = ended.drop_guard();
     // A task of its own: laying out an object takes milliseconds.
     let _spilling = AbortOnDropHandle::new(tokio::spawn(spiller.run()));
+    let _expiring = AbortOnDropHandle::new(tokio::spawn(expirer.run()));
     let end = tokio::select! {
         biased;
         end = committer.run(works, stop) => end,

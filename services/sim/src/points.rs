@@ -12,7 +12,8 @@ use eagre_env::FailPoints;
 use crate::trace::Trace;
 
 /// Points of which every pass is in the trace.
-const HAPPENINGS: [&str; 4] = ["spill.swapped", "spill.freed", "inline.read", "inline.full"];
+const HAPPENINGS: [&str; 6] =
+    ["spill.swapped", "spill.freed", "inline.read", "inline.full", "expiry.expired", "expiry.evicted"];
 
 /// What is to happen at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

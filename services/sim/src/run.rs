@@ -99,7 +99,8 @@ pub fn run(scenario: &Scenario) -> Verdict {
     let trace = Trace::new(Arc::clone(&time));
     let _logs = show_logs(&time);
     let bucket = SimBucket::new(scenario.bucket, Arc::clone(&time), trace.clone(), scenario.seed ^ 0x00b0_c4e7);
-    let world = Arc::new(World::new(scenario.seed, bucket, time, trace, scenario.planted, scenario.inline));
+    let world =
+        Arc::new(World::new(scenario.seed, bucket, time, trace, scenario.planted, (scenario.inline, scenario.expiry)));
     let mut builder = turmoil::Builder::new();
     builder
         .rng_seed(scenario.seed)

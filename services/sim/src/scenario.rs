@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eagre_env::{PlantedBug, Randomness, SeededRandomness};
-use eagre_sequencer::{InlineLimits, SpillSettings};
+use eagre_sequencer::{ExpirySettings, InlineLimits, SpillSettings};
 
 use crate::{
     bucket::{BucketKind, Faults},
@@ -206,6 +206,8 @@ pub struct Scenario {
     pub planted: Option<PlantedBug>,
     /// What travels inside of commits.
     pub inline: Inline,
+    /// When producers are forgotten.
+    pub expiry: ExpirySettings,
 }
 
 /// The points at which a node may die.
@@ -256,6 +258,7 @@ impl Scenario {
             patience: Duration::from_secs(90),
             planted: None,
             inline: Inline::drawn(seed),
+            expiry: drawn_expiry(seed),
         };
         let count = if random.below(6) == 0 { 8 + random.below(12) } else { 2 + random.below(6) };
         for _ in 0..count {
@@ -301,6 +304,10 @@ impl Scenario {
         let mut scenario = Self::of_seed(seed);
         scenario.planted = Some(bug);
         scenario.patience = Duration::from_secs(20);
+        scenario.expiry = match bug {
+            PlantedBug::ExpiredStateAccepted | PlantedBug::UnissuedIdAccepted => short_expiry(),
+            _ => ExpirySettings::default(),
+        };
         scenario.inline = match bug {
             PlantedBug::InlineServedTentative | PlantedBug::SwapBeforePut => Inline::small(),
             PlantedBug::SwapWithoutCheck => Inline::mixed(),
@@ -322,9 +329,11 @@ impl Scenario {
             PlantedBug::InlineServedTentative => scenario.dies_often("flush.before"),
             PlantedBug::SwapBeforePut => scenario.dies_often("spill.before"),
             PlantedBug::SwapWithoutCheck => {}
+            PlantedBug::ExpiredStateAccepted => scenario.probers = 3,
             PlantedBug::WholeRunDuplicateCheck
             | PlantedBug::OldEpochAccepted
             | PlantedBug::StaleCachePage
+            | PlantedBug::UnissuedIdAccepted
             | PlantedBug::WindowForgotten => {}
             PlantedBug::FlushOutOfOrder | PlantedBug::FenceTooShort => scenario.dies_with_flushes_under_way(),
         }
@@ -364,20 +373,20 @@ impl Scenario {
         self.disturbances.extend((0..self.writers()).map(|writer| cut_from(ms(1_600), Host::Client(writer))));
     }
 
-    /// The node dies while a flush takes long. Without traffic that never repeats itself, what comes meanwhile is often
+    /// The node dies while a flush takes long; it is durable and shows nothing yet. Without traffic that never repeats itself, what comes meanwhile is often
     /// the same again, and in a folder it is not put together with much else.
     fn deaths_follow_slow_flushes(&mut self) {
         (self.shape, self.bucket, self.faults) = (Shape::Single, BucketKind::Folder { fsync: true }, Faults::NONE);
-        (self.producers, self.streamers, self.scatterers, self.probers) = (0, 0, 0, 2);
-        self.chaos = Duration::from_secs(12);
+        (self.producers, self.streamers, self.scatterers, self.probers) = (0, 0, 0, 6);
+        self.chaos = Duration::from_secs(16);
         let slow = Disturbance::AtPoint {
             node: 0,
-            point: "flush.before",
+            point: "flush.after",
             passes: 0,
             what: AtPoint::Delay(Duration::from_millis(900)),
         };
         let dies = Disturbance::Crash { node: 0, down: Duration::from_millis(100), power: false };
-        let rounds = (1..4).map(|round| Duration::from_secs(3 * round));
+        let rounds = (1..6).map(|round| Duration::from_millis(2_700 * round));
         self.disturbances = rounds.flat_map(|at| [(at, slow), (at + Duration::from_millis(600), dies)]).collect();
     }
 
@@ -500,6 +509,20 @@ impl Scenario {
             }
         }
     }
+}
+
+fn short_expiry() -> ExpirySettings {
+    ExpirySettings { after: Duration::from_millis(1_500), ..ExpirySettings::default() }
+}
+
+/// In a quarter of all seeds producers are forgotten within seconds, or because there are too many. Drawn by itself.
+fn drawn_expiry(seed: u64) -> ExpirySettings {
+    let random = SeededRandomness::new(seed ^ 0x0e0f_0000_7da1);
+    if random.below(4) > 0 {
+        return ExpirySettings::default();
+    }
+    let after = Duration::from_millis([1_000, 2_500, 6_000][pick(&random, 3)]);
+    ExpirySettings { after, rows_max: [8, 40, 1_000_000][pick(&random, 3)] }
 }
 
 fn pick(random: &dyn Randomness, below: usize) -> usize {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use eagre_env::{Env, HostIdentity, PlantedBug, SeededRandomness};
+use eagre_sequencer::ExpirySettings;
 use eagre_verify::{History, Moment, Partition};
 
 use crate::{
@@ -49,6 +50,7 @@ pub(crate) struct World {
     pub points: Points,
     pub planted: Option<PlantedBug>,
     pub inline: Inline,
+    pub expiry: ExpirySettings,
     history: Mutex<History>,
     complaints: Mutex<Vec<String>>,
     ends: Mutex<BTreeMap<Partition, i64>>,
@@ -63,7 +65,7 @@ impl World {
         time: Arc<VirtualTime>,
         trace: Trace,
         planted: Option<PlantedBug>,
-        inline: Inline,
+        (inline, expiry): (Inline, ExpirySettings),
     ) -> Self {
         Self {
             seed,
@@ -74,12 +76,18 @@ impl World {
             trace,
             planted,
             inline,
+            expiry,
             history: Mutex::default(),
             complaints: Mutex::default(),
             ends: Mutex::default(),
             stopping: Mutex::default(),
             phase: AtomicU8::new(Phase::Setup as u8),
         }
+    }
+
+    /// Whether producers are forgotten while the simulation lasts.
+    pub fn producers_expire(&self) -> bool {
+        self.expiry != ExpirySettings::default()
     }
 
     /// Now, as the history writes it.

@@ -7,8 +7,8 @@ use eagre_env::PlantedBug;
 use eagre_sim::{BucketKind, Disturbance, Faults, Inline, Scenario, Shape, Verdict, run};
 use eagre_verify::ViolationKind::{
     self, AbortedRead, CorruptRecord, Duplicate, EndWentBack, IdempotenceBroken, InconsistentOffset, IndexDangling,
-    IndexNotTiled, LostWrite, NotLinearizable, OffsetUntrue, OldEpochAppended, SendNonmonotonic, StaleEnd, Unreadable,
-    Unseen, Vanished, WatermarkWentBack, ZombieAcked,
+    IndexNotTiled, LostWrite, MadeUpIdAccepted, NotLinearizable, OffsetUntrue, OldEpochAppended, SendNonmonotonic,
+    StaleEnd, Unreadable, Unseen, Vanished, WatermarkWentBack, ZombieAcked,
 };
 
 /// Every bug is found within so many seeds.
@@ -140,6 +140,16 @@ fn timeout_is_success() {
 #[test]
 fn window_forgotten() {
     is_found(PlantedBug::WindowForgotten, &[Duplicate, IdempotenceBroken]);
+}
+
+#[test]
+fn expired_state_accepted() {
+    is_found(PlantedBug::ExpiredStateAccepted, &[Duplicate, IdempotenceBroken]);
+}
+
+#[test]
+fn unissued_id_accepted() {
+    is_found(PlantedBug::UnissuedIdAccepted, &[MadeUpIdAccepted]);
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn no_seed_shows_a_violation() {
 }
 
 /// Parts of trace lines.
-const HAPPENINGS: [&str; 33] = [
+const HAPPENINGS: [&str; 37] = [
     "-> AnswerLost",
     "-> Late",
     "late change of",
@@ -127,4 +127,8 @@ const HAPPENINGS: [&str; 33] = [
     "passes spill.freed",
     "passes inline.read",
     "passes inline.full",
+    "passes expiry.expired",
+    "passes expiry.evicted",
+    ": Some(UnknownProducerId)",
+    ": Some(UnissuedProducerId)",
 ];

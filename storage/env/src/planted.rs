@@ -47,11 +47,15 @@ pub enum PlantedBug {
     SwapBeforePut,
     /// A request that is numbered per topic and was appended before is appended again.
     WindowForgotten,
+    /// A producer whose state was forgotten begins anew, with what it sent long ago.
+    ExpiredStateAccepted,
+    /// Whoever makes a producer id up may write under it.
+    UnissuedIdAccepted,
 }
 
 impl PlantedBug {
     /// Every planted bug, in the order of the table in `docs/testing.md`.
-    pub const ALL: [PlantedBug; 22] = [
+    pub const ALL: [PlantedBug; 24] = [
         Self::AckBeforePut,
         Self::AckBeforeFlush,
         Self::DuplicateFromTentative,
@@ -74,5 +78,7 @@ impl PlantedBug {
         Self::SwapWithoutCheck,
         Self::SwapBeforePut,
         Self::WindowForgotten,
+        Self::ExpiredStateAccepted,
+        Self::UnissuedIdAccepted,
     ];
 }

@@ -1,16 +1,37 @@
-//! Idempotent producers: each sequence once, in order, without a gap, and none of an older epoch after a newer one.
+//! Idempotent producers: each sequence once, in order, without a gap, none of an older epoch after a newer one, and none
+//! under an id that nobody was given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
 use crate::{Identity, Moment, Partition, StoredBatch, Violation, ViolationKind, log::Log};
 
-pub(crate) fn check(partition: Partition, log: &Log<'_>, found: &mut Vec<Violation>) {
+pub(crate) fn check(partition: Partition, log: &Log<'_>, made_up: &BTreeSet<i64>, found: &mut Vec<Violation>) {
     let mut report = Report { partition, found };
+    nobodys(log, made_up, &mut report);
     acked_once(log, &mut report);
     zombies(log, &mut report);
     if let Some((drained, _, at)) = log.drain {
         stored(&drained.batches, at, &mut report);
+    }
+}
+
+/// Whoever makes an id up takes the place of the client that is given it later.
+fn nobodys(log: &Log<'_>, made_up: &BTreeSet<i64>, report: &mut Report<'_>) {
+    for batch in &log.batches {
+        let Some(identity) = batch.identity.filter(|identity| made_up.contains(&identity.producer)) else { continue };
+        for ack in batch.acks() {
+            let sentence =
+                format!("{identity} was acked at offset {}, though nobody was given the id", ack.base_offset);
+            report.add(ViolationKind::MadeUpIdAccepted, ack.at, sentence);
+        }
+    }
+    let Some((drained, _, at)) = log.drain else { return };
+    for batch in &drained.batches {
+        if let Some(identity) = batch.identity.filter(|identity| made_up.contains(&identity.producer)) {
+            let sentence = format!("{identity} stands at offset {}, though nobody was given the id", batch.base_offset);
+            report.add(ViolationKind::MadeUpIdAccepted, at, sentence);
+        }
     }
 }
 

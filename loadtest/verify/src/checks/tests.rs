@@ -323,6 +323,19 @@ fn zombie_acked() {
 }
 
 #[test]
+fn made_up_id_accepted() {
+    let sent = |producer, outcome| {
+        let mut story = story().produced((1, 2), 11, (producer, 0, 0), outcome);
+        story.0.made_up(99);
+        story
+    };
+    shows(ViolationKind::MadeUpIdAccepted, &sent(99, Outcome::Ok(0)));
+    shows(ViolationKind::MadeUpIdAccepted, &sent(99, Outcome::Unknown).stored(&[(0, 1, 99, 0, 0)]));
+    is_right(&sent(99, Outcome::Failed));
+    is_right(&sent(98, Outcome::Ok(0)));
+}
+
+#[test]
 fn stored_batches_of_a_producer() {
     let right = [(0, 2, 5, 0, 0), (2, 1, 6, 0, 0), (3, 1, 5, 0, 2), (4, 1, 5, 1, 0)];
     let stored = |changed: usize, batch| {

@@ -243,6 +243,7 @@ fn leave_stream(shared: &Shared, ended: Ended, is_troubled: &mut bool) {
     match ended {
         Ended::Done => {}
         Ended::ByService => debug!("the service ended the stream"),
+        Ended::NewProducer => debug!("another producer id is needed"),
         Ended::Broken(message) => {
             if !std::mem::replace(is_troubled, true) {
                 warn!("{message}; delivering is tried again");
@@ -301,6 +302,8 @@ enum Ended {
     Done,
     /// The service ended it, as it does before it stops.
     ByService,
+    /// There is nothing more to deliver by this producer id.
+    NewProducer,
     /// It cannot be used any more; says why.
     Broken(String),
 }
@@ -322,10 +325,12 @@ impl Session<'_> {
         loop {
             let (has_ready, has_unanswered, needs_identity) = {
                 let pool = shared.lock();
-                (pool.has_ready(), pool.has_unanswered(), pool.needs_identity())
+                let needs_identity = pool.needs_identity();
+                (pool.has_ready() && !needs_identity, pool.has_unanswered(), needs_identity)
             };
-            if needs_identity {
-                return Ended::Broken("the epochs of the producer id are used up".to_owned());
+            // What is under way by the id of before is answered first: else it would be in doubt.
+            if needs_identity && !has_unanswered {
+                return Ended::NewProducer;
             }
             if shared.is_done() {
                 return Ended::Done;

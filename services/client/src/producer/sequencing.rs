@@ -130,7 +130,7 @@ pub(crate) struct Pushed<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct PartitionQueue {
     identity: Option<Identity>,
-    /// The producer id whose epochs this partition went through.
+    /// The producer id that this partition cannot go on with: its epochs are used up, or the service has forgotten it.
     used_up: Option<i64>,
     next_sequence: i32,
     /// Closed batches in the order of their sequences; the first one is not answered.
@@ -174,7 +174,7 @@ impl PartitionQueue {
         self.identity.is_none()
     }
 
-    /// The partition has gone through all epochs of this producer id.
+    /// The partition cannot go on with this producer id.
     pub fn has_used_up(&self, identity: &Identity) -> bool {
         self.used_up == Some(identity.producer_id)
     }
@@ -355,6 +355,24 @@ impl PartitionQueue {
                 batch.is_maybe_appended = true;
                 batch.state = State::Refused(SendError::Refused(message));
             }
+            // As above: the one before it is looked at first.
+            Verdict::ProducerForgotten(_) if index > 0 => {
+                batch.state = State::Waiting;
+                self.retry_at = Some(now + self.backoff.next(random));
+            }
+            // An earlier attempt may have been appended, and nobody knows.
+            Verdict::ProducerForgotten(message) if batch.is_maybe_appended => {
+                batch.state = State::Refused(SendError::Refused(message));
+                self.settle_front(settled);
+                self.leave_producer();
+                return;
+            }
+            // This was the first one, so neither it nor one behind it was appended: nothing is lost by another id.
+            Verdict::ProducerForgotten(_) => {
+                batch.state = State::Waiting;
+                self.renumber();
+                self.leave_producer();
+            }
         }
         self.settle_front(settled);
     }
@@ -457,13 +475,25 @@ impl PartitionQueue {
         }
     }
 
-    /// The next epoch: its first sequence is 0, and what waits is numbered anew.
+    /// The next epoch.
     fn begin_epoch(&mut self) {
-        self.next_sequence = 0;
         if let Some(Identity { producer_id, epoch }) = self.identity.take() {
             self.identity = epoch.checked_add(1).map(|epoch| Identity { producer_id, epoch });
             self.used_up = self.identity.is_none().then_some(producer_id);
         }
+        self.renumber();
+    }
+
+    /// Another producer id is needed, in whatever epoch.
+    fn leave_producer(&mut self) {
+        if let Some(Identity { producer_id, .. }) = self.identity.take() {
+            self.used_up = Some(producer_id);
+        }
+    }
+
+    /// The first sequence is 0, and what waits is numbered anew.
+    fn renumber(&mut self) {
+        self.next_sequence = 0;
         for batch in &mut self.closed {
             if let Content::Numbered(bytes) = &batch.content {
                 batch.content = Content::Outdated(bytes.clone());

@@ -38,6 +38,8 @@ struct State {
     topic_id: String,
     partitions: Vec<Partition>,
     producers: i64,
+    /// Producers with lower ids begin nowhere.
+    forgotten_below: i64,
     /// A produce stream breaks after so many requests, every other time before the last one's answer.
     requests_per_stream: Option<u64>,
     /// A fetch stream breaks after so many messages.
@@ -85,6 +87,18 @@ impl Fake {
 
     pub fn break_fetch_streams_after(&self, messages: usize) {
         self.shared.state().messages_per_stream = Some(messages);
+    }
+
+    /// Forgets all producers that there are.
+    pub fn forget_producers(&self) {
+        let mut state = self.shared.state();
+        state.forgotten_below = state.producers + 1;
+        state.partitions.iter_mut().for_each(|partition| partition.producers.clear());
+    }
+
+    /// Ids that were given out.
+    pub fn producers(&self) -> i64 {
+        self.shared.state().producers
     }
 
     pub fn silence(&self, is_silent: bool) {
@@ -154,10 +168,15 @@ impl Shared {
         let mut state = self.state();
         let most = state.max_message_bytes.unwrap_or(u32::MAX);
         assert!(batch.len() <= most as usize, "a batch of {} bytes", batch.len());
+        let forgotten_below = state.forgotten_below;
         let partition = &mut state.partitions[request.partition.unwrap() as usize];
         let error = |reason: v1::ErrorReason| {
             Outcome::Error(v1::ProduceError { reason: reason.into(), message: "no".to_owned(), ..Default::default() })
         };
+        if header.producer_id < forgotten_below && !partition.producers.contains_key(&header.producer_id) {
+            let reason = v1::ErrorReason::UnknownProducerId.into();
+            return Outcome::Error(v1::ProduceError { reason, outcome_unknown: true, ..Default::default() });
+        }
         let (epoch, next, window) = partition.producers.entry(header.producer_id).or_default();
         if header.producer_epoch < *epoch {
             return error(v1::ErrorReason::ProducerFenced);

@@ -73,6 +73,30 @@ mod tests {
         assert!(fake.streams() > 10, "{} streams", fake.streams());
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_producer_that_was_forgotten_goes_on_under_another_id() {
+        let fake = Fake::start(3).await;
+        let producer = client(&fake).producer(&small_batches());
+        let topic = producer.topic(TOPIC).await.unwrap();
+        for round in 0..4u64 {
+            let mut deliveries = Vec::new();
+            for number in round * 300..(round + 1) * 300 {
+                let partition = u32::try_from(number % 3).unwrap();
+                let record = Record::new(number.to_string()).with_partition(partition);
+                deliveries.push(topic.send(record).await.unwrap());
+            }
+            for delivery in deliveries {
+                timeout(BOUND, delivery).await.unwrap().unwrap();
+            }
+            assert_eq!(fake.producers(), i64::try_from(round).unwrap() + 1, "one id for all partitions");
+            fake.forget_producers();
+        }
+        for partition in 0..3 {
+            let expected: Vec<_> = (0..400).map(|i| (3 * i + partition).to_string()).collect();
+            assert_eq!(fake.log(partition), expected, "in order, each once");
+        }
+    }
+
     #[tokio::test]
     async fn reports_come_for_every_record_and_end() {
         let fake = Fake::start(2).await;

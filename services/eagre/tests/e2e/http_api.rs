@@ -114,6 +114,15 @@ fn a_numbered_request_lands_once() {
         (412, &json!("OUT_OF_ORDER_SEQUENCE"), &json!("definite"))
     );
     assert_eq!(error["metadata"]["expected_sequence"], "3");
+    for made_up in [json!(0), json!(4_711)] {
+        let body = json!({"records": [{"value": "v"}], "producer": {"id": made_up, "first_sequence": 0}});
+        let (status, error) = call(&server, "POST", "/v1/topics/t/records", &body);
+        let error = &error["error"];
+        assert_eq!(
+            (status, &error["reason"], &error["outcome"]),
+            (412, &json!("UNISSUED_PRODUCER_ID"), &json!("definite"))
+        );
+    }
 }
 
 #[test]

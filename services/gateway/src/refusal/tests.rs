@@ -22,6 +22,8 @@ fn all() -> Vec<Refusal> {
         Refusal::OutOfOrderSequence { expected: 3 },
         Refusal::ProducerFenced { current: ProducerEpoch(2) },
         Refusal::SequenceTooOld,
+        Refusal::UnissuedProducerId,
+        Refusal::UnknownProducerId,
         Refusal::Unavailable(why()),
         Refusal::OutcomeUnknown(why()),
         Refusal::MaybePartly(why()),

@@ -19,6 +19,8 @@ const OUT_OF_ORDER_SEQUENCE: u32 = 4;
 const PRODUCER_FENCED: u32 = 5;
 const SEQUENCE_TOO_OLD: u32 = 6;
 const DUPLICATE_ELSEWHERE: u32 = 7;
+const UNISSUED_PRODUCER_ID: u32 = 8;
+const UNKNOWN_PRODUCER_ID: u32 = 9;
 
 const EPOCH_BELOW_FLOOR: u32 = 1;
 const MISMATCH: u32 = 2;
@@ -134,6 +136,8 @@ fn outcome_message(outcome: BatchOutcome) -> proto::BatchOutcome {
         }
         BatchOutcome::Refused(RefusalReason::ProducerFenced { current }) => (PRODUCER_FENCED, i64::from(current.0)),
         BatchOutcome::Refused(RefusalReason::SequenceTooOld) => (SEQUENCE_TOO_OLD, 0),
+        BatchOutcome::Refused(RefusalReason::UnissuedProducerId) => (UNISSUED_PRODUCER_ID, 0),
+        BatchOutcome::Refused(RefusalReason::UnknownProducerId) => (UNKNOWN_PRODUCER_ID, 0),
     };
     proto::BatchOutcome { kind, value }
 }
@@ -174,6 +178,8 @@ fn outcome(message: proto::BatchOutcome) -> Result<BatchOutcome, Malformed> {
             BatchOutcome::Refused(RefusalReason::ProducerFenced { current: ProducerEpoch(current) })
         }
         SEQUENCE_TOO_OLD => BatchOutcome::Refused(RefusalReason::SequenceTooOld),
+        UNISSUED_PRODUCER_ID => BatchOutcome::Refused(RefusalReason::UnissuedProducerId),
+        UNKNOWN_PRODUCER_ID => BatchOutcome::Refused(RefusalReason::UnknownProducerId),
         DUPLICATE_ELSEWHERE => BatchOutcome::DuplicateElsewhere,
         _ => return Err(Malformed("the kind of outcome")),
     })

@@ -86,6 +86,8 @@ fn replies_come_back() {
         refused(RefusalReason::OutOfOrderSequence { expected: i32::MAX }),
         refused(RefusalReason::ProducerFenced { current: ProducerEpoch(i16::MAX) }),
         refused(RefusalReason::SequenceTooOld),
+        refused(RefusalReason::UnissuedProducerId),
+        refused(RefusalReason::UnknownProducerId),
         BatchOutcome::DuplicateElsewhere,
     ];
     let results = [
@@ -217,7 +219,7 @@ fn replies_that_nobody_would_send_are_refused() {
     let fail = |kind| proto::CommitFailure { kind, upload_epoch: 0, message: String::new() };
     let bad = [
         outcome(0, 0),
-        outcome(8, 0),
+        outcome(10, 0),
         outcome(1, -1),
         outcome(2, -1),
         outcome(4, 1 << 31),

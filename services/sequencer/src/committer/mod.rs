@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    expiry::Growth,
     group::Work,
     health::Health,
     lease::authority::{Authority, Deposed},
@@ -77,6 +78,8 @@ pub struct Committer {
     pub sweep: Sweep,
     /// Told of every inline run that is durable.
     pub pending: Arc<Pending>,
+    /// Told of new producers.
+    pub growth: Arc<Growth>,
 }
 
 impl Committer {

@@ -23,6 +23,7 @@ use tracing::{Instrument as _, Span};
 
 use super::{Committer, CommitterEnd};
 use crate::{
+    expiry::Keys,
     group::{Answer, Group, Sealed, Work, Written},
     judge::{
         ProducerState, Rules, duplicates_only, producers_of,
@@ -146,7 +147,8 @@ impl Takeoff {
         for work in works {
             group.add(work);
         }
-        let Sealed { mut changes, delta, inline, mut answers, written } = group.seal();
+        let Sealed { mut changes, delta, inline, mut answers, written, new_producers } = group.seal();
+        committer.growth.add(new_producers);
         committer.env.fail_point("commit.judged").await;
         if committer.env.has_planted(PlantedBug::AckBeforeFlush) {
             answers.drain(..).for_each(Answer::give);
@@ -195,9 +197,21 @@ impl Takeoff {
         let mut missing: Vec<ProducerKey> = Vec::new();
         let mut missing_in_topics: Vec<TopicProducerKey> = Vec::new();
         for work in works {
-            if let Work::Commit { request, .. } = work {
-                missing.extend(producers_of(request).filter(|key| !view.producers.touch(key)));
-                missing_in_topics.extend(topic_producers_of(request).filter(|key| !view.topic_producers.touch(key)));
+            match work {
+                Work::Commit { request, .. } => {
+                    missing.extend(producers_of(request).filter(|key| !view.producers.touch(key)));
+                    let in_topics = topic_producers_of(request);
+                    missing_in_topics.extend(in_topics.filter(|key| !view.topic_producers.touch(key)));
+                }
+                Work::Forget { forget, .. } => match &forget.keys {
+                    Keys::Partitions(keys) => {
+                        missing.extend(keys.iter().filter(|key| !view.producers.touch(key)));
+                    }
+                    Keys::Topics(keys) => {
+                        missing_in_topics.extend(keys.iter().filter(|key| !view.topic_producers.touch(key)));
+                    }
+                },
+                _ => {}
             }
         }
         if committer.env.has_planted(PlantedBug::ProducerStateLost) {

@@ -61,7 +61,7 @@ impl Model {
 fn any_batch() -> impl Strategy<Value = CommitBatch> {
     let producer = prop_oneof![
         1 => Just(None),
-        8 => (0..3i64, 0..3i16, 0..40i32).prop_map(|(id, epoch, first_sequence)| Some(ProducerSequence {
+        8 => (1..4i64, 0..3i16, 0..40i32).prop_map(|(id, epoch, first_sequence)| Some(ProducerSequence {
             id: ProducerId(id),
             epoch: ProducerEpoch(epoch),
             first_sequence,
@@ -107,7 +107,9 @@ proptest! {
         let of = |partition| TopicPartition { topic: TopicNumber(1), partition };
         // Partition 2 does not exist.
         let tails = (0..2).map(|partition| (of(partition), TailState::EMPTY)).collect();
-        let mut view = View { tails, producers: Producers::new(1_000), topic_producers: TopicProducers::new(1_000) };
+        let ids = ProducerIds { unissued_from: 4, forgotten_below: 0 };
+        let (producers, topic_producers) = (Producers::new(1_000), TopicProducers::new(1_000));
+        let mut view = View { tails, ids, producers, topic_producers };
         let mut model = Model::default();
         let mut tiled = BTreeMap::<TopicPartition, i64>::new();
         for (number, runs) in requests.into_iter().enumerate() {

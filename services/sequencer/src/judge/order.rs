@@ -3,7 +3,7 @@
 use eagre_model::{ProducerEpoch, batch::advance_sequence};
 use eagre_sequencer_api::{ProducerSequence, RefusalReason};
 
-use super::Rules;
+use super::{ProducerIds, Rules};
 
 /// Half of the sequence space: what is less than this ahead lies ahead, all else behind.
 const HALF_OF_SEQUENCES: u32 = 1 << 30;
@@ -26,14 +26,19 @@ pub(super) enum Standing {
     Refused(RefusalReason),
 }
 
-/// Holds a number against the newest epoch that has appended and the window of that epoch, oldest first.
+/// Holds a number against the newest epoch that has appended and the window of that epoch, oldest first; where nothing is
+/// known of the producer, against what may be known of it.
 pub(super) fn standing<T: Numbered>(
     current: Option<ProducerEpoch>,
     window: &[T],
     sequence: ProducerSequence,
     last_sequence: i32,
+    ids: ProducerIds,
     rules: Rules,
 ) -> Standing {
+    if let Some(reason) = ids.objection(sequence.id, current.is_some(), rules) {
+        return Standing::Refused(reason);
+    }
     let first_sequence = sequence.first_sequence;
     if let Some(current) = current.filter(|current| sequence.epoch < *current) {
         let fenced = Standing::Refused(RefusalReason::ProducerFenced { current });

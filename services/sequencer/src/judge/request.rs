@@ -12,7 +12,7 @@ use eagre_model::{ProducerEpoch, TopicPartition, UploadEpoch, batch::advance_seq
 use eagre_sequencer_api::{BatchOutcome, CommitBatch, CommitRequest, PartOf, ProducerSequence, RefusalReason};
 
 use super::{
-    Rules, TailState,
+    ProducerIds, Rules, TailState,
     order::{Numbered, Standing, standing},
 };
 use crate::producers::TopicProducers;
@@ -25,6 +25,8 @@ const NOT_YET: i64 = -1;
 pub struct TopicProducerState {
     /// `None`: it has not written here yet.
     pub epoch: Option<ProducerEpoch>,
+    /// When it appended last, in milliseconds since the epoch; `None`: not said by the row, or never.
+    pub last_append_ms: Option<i64>,
     /// Its last requests under that epoch, oldest first, at most [`WINDOW_REQUESTS`] with [`WINDOW_PARTS`] parts.
     pub window: Vec<NumberedRequest>,
 }
@@ -32,12 +34,18 @@ pub struct TopicProducerState {
 impl TopicProducerState {
     /// As the store's row; `None` when there is nothing to remember.
     pub fn row(&self, last_use: UploadEpoch) -> Option<TopicProducer> {
-        self.epoch.map(|epoch| TopicProducer { epoch, last_use, window: self.window.clone() })
+        let Self { last_append_ms, ref window, .. } = *self;
+        self.epoch.map(|epoch| TopicProducer { epoch, last_use, last_append_ms, window: window.clone() })
     }
 
     /// From the store's row.
     pub fn of_row(row: Option<TopicProducer>) -> Self {
-        row.map_or_else(Self::default, |row| Self { epoch: Some(row.epoch), window: row.window })
+        let known = |row: TopicProducer| Self {
+            epoch: Some(row.epoch),
+            last_append_ms: row.last_append_ms,
+            window: row.window,
+        };
+        row.map_or_else(Self::default, known)
     }
 
     fn remember(&mut self, epoch: ProducerEpoch, request: NumberedRequest) {
@@ -112,14 +120,14 @@ impl Decisions {
         request: &CommitRequest,
         tails: &HashMap<TopicPartition, TailState>,
         producers: &mut TopicProducers,
-        rules: Rules,
+        by: (ProducerIds, Rules),
     ) -> (Self, Vec<TopicProducerKey>) {
         let (mut decisions, mut changed) = (Self::default(), Vec::new());
         for (number, asked) in asked(request) {
             let exists =
                 |partition: &u32| tails.contains_key(&TopicPartition { topic: asked.key.topic, partition: *partition });
             let decision = if asked.parts.keys().all(exists) {
-                decide(producers.entry(asked.key), &asked, rules)
+                decide(producers.entry(asked.key), &asked, by)
             } else {
                 Decision::Refused(RefusalReason::UnknownPartition)
             };
@@ -179,10 +187,10 @@ fn asked(request: &CommitRequest) -> BTreeMap<u32, Asked> {
     all
 }
 
-fn decide(state: &mut TopicProducerState, asked: &Asked, rules: Rules) -> Decision {
+fn decide(state: &mut TopicProducerState, asked: &Asked, (ids, rules): (ProducerIds, Rules)) -> Decision {
     let Asked { sequence, part_of, parts, .. } = asked;
     let last_sequence = advance_sequence(sequence.first_sequence, part_of.records.saturating_sub(1));
-    match standing(state.epoch, &state.window, *sequence, last_sequence, rules) {
+    match standing(state.epoch, &state.window, *sequence, last_sequence, ids, rules) {
         Standing::Refused(reason) => return Decision::Refused(reason),
         Standing::Known(_) if rules.window_forgotten => return Decision::Append,
         Standing::Known(place) => {

@@ -11,6 +11,7 @@ fn view() -> View {
     let tails = [(FIRST, TailState::EMPTY), (SECOND, TailState::EMPTY)];
     View {
         tails: tails.into_iter().collect(),
+        ids: ProducerIds { unissued_from: 100, forgotten_below: 0 },
         producers: Producers::new(1_000),
         topic_producers: TopicProducers::new(1_000),
     }
@@ -175,7 +176,8 @@ fn sequences_wrap_at_2_to_the_31() {
     let mut view = view();
     let key = ProducerKey { partition: FIRST, producer: ProducerId(7) };
     let last = SequenceRange { first_sequence: i32::MAX - 3, last_sequence: i32::MAX - 2, base_offset: 0 };
-    view.producers.insert(key, ProducerState { epoch: Some(ProducerEpoch(0)), window: vec![last] });
+    view.producers
+        .insert(key, ProducerState { epoch: Some(ProducerEpoch(0)), last_append_ms: None, window: vec![last] });
     assert_eq!(one(&mut view, by(7, 0, 0, 1)), out_of_order(i32::MAX - 1));
     assert_eq!(one(&mut view, by(7, 0, i32::MAX - 1, 5)), appended(0), "MAX - 1, MAX, 0, 1, 2");
     assert_eq!(one(&mut view, by(7, 0, i32::MAX - 1, 5)), duplicate(0));
@@ -263,4 +265,33 @@ fn planted_bugs_break_their_rule() {
     assert_eq!(one(&mut broken, by(7, 0, 0, 1)), appended(0));
     let asked = [by(7, 0, 0, 1), by(7, 0, 1, 2)];
     assert_eq!(judge(&mut broken, &request(&[(FIRST, &asked)]), rules).outcomes, [duplicate(0), duplicate(1)]);
+}
+
+#[test]
+fn an_id_that_was_never_given_out_is_refused() {
+    let mut view = view();
+    let unissued = BatchOutcome::Refused(RefusalReason::UnissuedProducerId);
+    for id in [0, 100, 101, i64::MAX] {
+        assert_eq!(outcomes(&mut view, &[by(id, 0, 0, 1), by(id, 0, 5, 1)]), [unissued, unissued]);
+    }
+    assert_eq!(one(&mut view, by(99, 0, 0, 1)), appended(0));
+    assert_eq!(view.tails[&FIRST].next_offset, 1);
+}
+
+#[test]
+fn a_producer_of_whom_states_may_have_been_forgotten_goes_on_where_it_is_known_and_begins_nowhere() {
+    let mut view = view();
+    assert_eq!(one(&mut view, by(7, 0, 0, 1)), appended(0));
+    view.ids.forget(ProducerId(7));
+    assert_eq!(one(&mut view, by(7, 0, 1, 1)), appended(1), "it is known here");
+    assert_eq!(one(&mut view, by(7, 0, 0, 1)), duplicate(0));
+    assert_eq!(one(&mut view, by(7, 1, 0, 1)), appended(2), "and may begin an epoch");
+    let unknown = BatchOutcome::Refused(RefusalReason::UnknownProducerId);
+    for (id, epoch, sequence) in [(7, 1, 0), (7, 2, 0), (7, 1, 3), (6, 0, 0), (1, 0, 1)] {
+        let asked = request(&[(SECOND, &[by(id, epoch, sequence, 1)])]);
+        assert_eq!(judge(&mut view, &asked, Rules::default()).outcomes, [unknown], "{id} {epoch} {sequence}");
+    }
+    assert_eq!(view.tails[&SECOND], TailState::EMPTY);
+    let asked = request(&[(SECOND, &[by(8, 0, 0, 1)])]);
+    assert_eq!(judge(&mut view, &asked, Rules::default()).outcomes, [appended(0)], "given out later");
 }

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     faults::Fault,
-    world::{Gateway, World, batch, end_of, of, sequenced},
+    world::{Gateway, World, batch, end_of, of, reserve, sequenced},
 };
 
 const SEEDS: u64 = 8;
@@ -71,6 +71,7 @@ async fn run(seed: u64) {
     }
     nodes[0].start().await.unwrap();
     let topic = nodes[0].create_topic("flights", Some(1)).await.unwrap();
+    reserve(nodes[0].as_ref(), 16).await;
     world.store.take_time(seed);
     let (answered, over, partition) = (AtomicI64::new(0), AtomicBool::new(false), of(&topic, 0));
     let random = SeededRandomness::new(seed);

@@ -10,5 +10,6 @@ mod folder;
 mod inline;
 mod lease;
 mod planted;
+mod producers;
 mod restart;
 mod world;

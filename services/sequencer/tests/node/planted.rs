@@ -10,7 +10,7 @@ use eagre_sequencer_api::{BatchOutcome, CommitFailure, CommitRequest, RefusalRea
 use crate::{
     failures::fence,
     faults::Fault,
-    world::{Gateway, World, appended, batch, duplicate, end_of, env, eventually, of, outcomes, sequenced},
+    world::{Gateway, World, appended, batch, duplicate, end_of, env, eventually, of, outcomes, reserve, sequenced},
 };
 
 struct Broken {
@@ -27,6 +27,7 @@ impl Broken {
         node.start().await.unwrap();
         let topic = node.create_topic("flights", Some(1)).await.unwrap();
         let gateway = Gateway::join(node.as_ref()).await;
+        reserve(node.as_ref(), 7).await;
         Self { world, node, topic, gateway }
     }
 

@@ -2,7 +2,7 @@
 
 use eagre_sequencer_api::{CommitFailure, PartitionBounds, Sequencer};
 
-use crate::world::{Gateway, World, appended, batch, duplicate, end_of, of, outcomes, sequenced};
+use crate::world::{Gateway, World, appended, batch, duplicate, end_of, of, outcomes, reserve, sequenced};
 
 #[tokio::test(start_paused = true)]
 async fn what_was_answered_is_there_after_a_stop() {
@@ -11,6 +11,7 @@ async fn what_was_answered_is_there_after_a_stop() {
     first.start().await.unwrap();
     let topic = first.create_topic("flights", Some(2)).await.unwrap();
     let mut gateway = Gateway::join(first.as_ref()).await;
+    reserve(first.as_ref(), 7).await;
     let asked = gateway.request([(of(&topic, 1), vec![batch(3), sequenced(2, 7, 0, 0)])]);
     let answered = outcomes(gateway.send(asked.clone()).await);
     assert_eq!(answered, [appended(0), appended(3)]);

@@ -19,7 +19,7 @@ use eagre_objects::{Bucket, BucketKind};
 use eagre_sequencer::{SequencerNode, SequencerSettings, SpillSettings};
 use eagre_sequencer_api::{
     BatchOutcome, CommitBatch, CommitReply, CommitRequest, CommitRun, CommitStream, Joined, Peers, PingAnswer, Pinged,
-    ProducerSequence, Sequencer,
+    ProducerSequence, RefusalReason, Sequencer,
 };
 use tokio::time::Instant;
 
@@ -27,7 +27,7 @@ use crate::faults::FaultyStore;
 
 /// R in all tests.
 pub const REACH: Duration = Duration::from_secs(1);
-const START_MS: i64 = 1_790_000_000_000;
+pub const START_MS: i64 = 1_790_000_000_000;
 
 #[derive(Debug)]
 struct TokioClock(Instant);
@@ -65,8 +65,19 @@ impl World {
 
     /// The same, spilling as it is told.
     pub async fn node_with(self: &Arc<Self>, env: Env, address: &str, spill: SpillSettings) -> Arc<SequencerNode> {
+        self.node_as(env, address, |settings| settings.spill = spill).await
+    }
+
+    /// The same, set as it is told.
+    pub async fn node_as(
+        self: &Arc<Self>,
+        env: Env,
+        address: &str,
+        set: impl FnOnce(&mut SequencerSettings),
+    ) -> Arc<SequencerNode> {
         let bucket = Bucket::from_store(&env, Arc::new(self.store.clone()), BucketKind::Memory).await.unwrap();
-        let settings = SequencerSettings { spill, ..SequencerSettings::new(address, StoreSettings::for_folder()) };
+        let mut settings = SequencerSettings::new(address, StoreSettings::for_folder());
+        set(&mut settings);
         let node = SequencerNode::new(env, bucket, self.clone(), settings);
         self.connect(address, node.clone());
         node
@@ -214,6 +225,15 @@ pub fn batch(records: u32) -> CommitBatch {
 pub fn sequenced(records: u32, id: i64, epoch: i16, first_sequence: i32) -> CommitBatch {
     let producer = ProducerSequence { id: ProducerId(id), epoch: ProducerEpoch(epoch), first_sequence };
     CommitBatch { producer: Some(producer), ..batch(records) }
+}
+
+/// Asks for producer ids until this one is given, so that whoever writes under it may.
+pub async fn reserve(sequencer: &dyn Sequencer, id: i64) {
+    while sequencer.init_producer().await.unwrap().0 < id {}
+}
+
+pub fn refused(reason: RefusalReason) -> BatchOutcome {
+    BatchOutcome::Refused(reason)
 }
 
 pub fn appended(base_offset: i64) -> BatchOutcome {

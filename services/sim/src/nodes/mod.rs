@@ -66,6 +66,7 @@ async fn serve(world: &World, env: Env, name: &str, shape: Shape) -> Result<(), 
     let mut settings = NodeSettings::for_bucket(kind);
     settings.gateway.inline_bytes_max = world.inline.object_bytes_max;
     settings.spill = world.inline.spill;
+    settings.expiry = world.expiry;
     let stop_limit = STOP_LIMIT;
     let parts = NodeParts { env, bucket, caches, grpc, advertised, background: None, stop_limit, settings };
     let stopped = world.until_stopped(name);

@@ -35,7 +35,7 @@ pub(super) async fn serve(
     let NodeParts { env, bucket, caches, grpc, advertised, stop_limit, settings: given, .. } = parts;
     let peers = Arc::new(GrpcPeers::new(env.network.clone()));
     let usual = SequencerSettings::new(advertised, StoreSettings::for_object_store());
-    let settings = SequencerSettings { stop_limit, spill: given.spill, ..usual };
+    let settings = SequencerSettings { stop_limit, spill: given.spill, expiry: given.expiry, ..usual };
     let shard = settings.shard;
     let own = SequencerNode::new(env.clone(), bucket.clone(), peers, settings);
     let quick = ChannelSettings {

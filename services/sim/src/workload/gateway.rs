@@ -80,6 +80,9 @@ pub(crate) fn is_definite(reason: ErrorReason) -> bool {
         | ErrorReason::OffsetOutOfRange
         | ErrorReason::OutOfOrderSequence
         | ErrorReason::ProducerFenced
+        | ErrorReason::UnissuedProducerId
+        // Of earlier attempts nothing is said.
+        | ErrorReason::UnknownProducerId
         | ErrorReason::Unavailable => true,
         ErrorReason::Unspecified
         | ErrorReason::SequenceTooOld

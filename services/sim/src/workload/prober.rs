@@ -29,6 +29,10 @@ use crate::{payload, time::EPOCH_MS, world::Phase};
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How many batches of a partition are remembered, to be sent again: fewer than the service remembers.
 const RECENT: usize = 4;
+/// So many batches under ids that were left are remembered.
+const LEFT: usize = 16;
+/// No simulation gives out so many ids.
+const MADE_UP: i64 = 1 << 40;
 /// After so many attempts a batch is given up; its outcome stays unknown.
 const ATTEMPTS: usize = 60;
 
@@ -56,6 +60,9 @@ pub(super) struct Prober {
     pub epoch: i32,
     next_sequence: BTreeMap<Partition, i32>,
     pub recent: BTreeMap<Partition, VecDeque<Batch>>,
+    /// What it began with somewhere under the present id; under ids that it has left.
+    begun: Vec<Batch>,
+    pub left: Vec<Batch>,
     values: Values,
 }
 
@@ -68,6 +75,8 @@ pub(crate) async fn run(role: Role) {
         epoch: 0,
         next_sequence: BTreeMap::new(),
         recent: BTreeMap::new(),
+        begun: Vec::new(),
+        left: Vec::new(),
         values: Values::of(role.process),
         role,
     };
@@ -119,11 +128,31 @@ impl Prober {
         self.recent.clear();
     }
 
+    /// Goes on under a new id.
+    pub async fn leave_id(&mut self) {
+        self.left.append(&mut self.begun);
+        self.left.drain(..self.left.len().saturating_sub(LEFT));
+        self.next_sequence.clear();
+        self.recent.clear();
+        self.introduce().await;
+    }
+
+    /// A batch that begins under an id that nobody was given.
+    pub fn made_up_batch(&mut self, partition: Partition) -> Batch {
+        let producer = MADE_UP + i64::try_from(self.random.below(8)).unwrap_or(0);
+        self.role.world.history().made_up(producer);
+        let identity = Identity { producer, epoch: 0, first_sequence: 0 };
+        Batch { partition, values: vec![self.values.next()], identity }
+    }
+
     /// Sends a batch until it is appended. Gives up, and begins a new epoch, when the service will not take it.
     pub async fn settle(&mut self, batch: Batch) -> bool {
         for attempt in 0..ATTEMPTS {
             match self.attempt(&self.any_gateway(), &batch, PATIENCE).await {
                 Verdict::Appended => {
+                    if batch.identity.first_sequence == 0 && self.role.world.producers_expire() {
+                        self.begun.push(batch.clone());
+                    }
                     let recent = self.recent.entry(batch.partition).or_default();
                     recent.push_back(batch);
                     if recent.len() > RECENT {
@@ -132,6 +161,10 @@ impl Prober {
                     return true;
                 }
                 Verdict::Unknown | Verdict::Refused(ErrorReason::Unavailable) => {}
+                Verdict::Refused(ErrorReason::UnknownProducerId) if self.role.world.producers_expire() => {
+                    self.leave_id().await;
+                    return false;
+                }
                 Verdict::Refused(reason) => {
                     self.role.world.complain(format!(
                         "{} in partition {} follows an acked batch, and was refused: {reason:?}",

@@ -15,6 +15,14 @@ impl Prober {
     /// One of the things that producers do, or that networks do to them.
     pub async fn turn(&mut self) {
         let partition = self.any_partition();
+        if self.role.world.producers_expire() {
+            match self.random.below(10) {
+                0 => return self.makes_an_id_up().await,
+                1 => return self.leave_id().await,
+                2 => return self.sends_again_what_it_began_with_long_ago().await,
+                _ => {}
+            }
+        }
         let batch = self.batch(partition);
         match self.random.below(10) {
             0 => self.sends_a_recent_one_again(batch).await,
@@ -27,6 +35,25 @@ impl Prober {
             _ => {
                 self.settle(batch).await;
             }
+        }
+    }
+
+    async fn makes_an_id_up(&mut self) {
+        let partition = self.any_partition();
+        let batch = self.made_up_batch(partition);
+        let verdict = self.attempt(&self.any_gateway(), &batch, PATIENCE).await;
+        let expected = [ErrorReason::UnissuedProducerId, ErrorReason::Unavailable];
+        if matches!(verdict, Verdict::Refused(reason) if !expected.contains(&reason)) {
+            self.role.world.complain(format!("{} was made up, and the answer was {verdict:?}", batch.identity));
+        }
+    }
+
+    /// Whether it is remembered or forgotten: it is not appended again.
+    async fn sends_again_what_it_began_with_long_ago(&mut self) {
+        let count = self.left.len() as u64;
+        if count > 0 {
+            let batch = self.left[usize::try_from(self.random.below(count)).unwrap_or(0)].clone();
+            self.attempt(&self.any_gateway(), &batch, PATIENCE).await;
         }
     }
 
@@ -102,10 +129,12 @@ impl Prober {
         let first = self.batch(batch.partition);
         if self.settle(first).await {
             let verdict = self.attempt(&self.any_gateway(), &zombie, PATIENCE).await;
-            if !matches!(
-                verdict,
-                Verdict::Unknown | Verdict::Refused(ErrorReason::ProducerFenced | ErrorReason::Unavailable)
-            ) {
+            let is_right = match verdict {
+                Verdict::Unknown | Verdict::Refused(ErrorReason::ProducerFenced | ErrorReason::Unavailable) => true,
+                Verdict::Refused(ErrorReason::UnknownProducerId) => self.role.world.producers_expire(),
+                Verdict::Appended | Verdict::Refused(_) => false,
+            };
+            if !is_right {
                 let role = &self.role;
                 role.world
                     .complain(format!("{} is of an older epoch, and the answer was {verdict:?}", zombie.identity));

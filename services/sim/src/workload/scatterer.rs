@@ -148,6 +148,9 @@ impl Scatterer {
                         }
                     }
                     Verdict::Unknown | Verdict::Refused(ErrorReason::Unavailable) => {}
+                    Verdict::Refused(ErrorReason::UnknownProducerId) if self.role.world.producers_expire() => {
+                        return false;
+                    }
                     Verdict::Refused(reason) => {
                         self.complain(request, &format!("it follows an acked one, and was refused: {reason:?}"));
                         return false;

@@ -25,6 +25,8 @@ pub enum MetaName {
     NextProducerId,
     /// Number: the next topic number.
     NextTopicNumber,
+    /// Number: below it, the state of a producer may have been forgotten; from it on, none has been.
+    ProducersForgottenBelow,
     /// Number: E, the upload epoch for new objects.
     UploadEpoch,
     /// Number: F, the floor; commits of objects below it are refused unless their record exists.
@@ -33,12 +35,13 @@ pub enum MetaName {
 
 impl MetaName {
     /// Every name, in the order of the keys.
-    pub const ALL: [MetaName; 7] = [
+    pub const ALL: [MetaName; 8] = [
         Self::ClusterId,
         Self::Format,
         Self::NextIncarnation,
         Self::NextProducerId,
         Self::NextTopicNumber,
+        Self::ProducersForgottenBelow,
         Self::UploadEpoch,
         Self::UploadFloor,
     ];
@@ -51,6 +54,7 @@ impl MetaName {
             Self::NextIncarnation => "next-incarnation",
             Self::NextProducerId => "next-producer-id",
             Self::NextTopicNumber => "next-topic-number",
+            Self::ProducersForgottenBelow => "producers-forgotten-below",
             Self::UploadEpoch => "upload-epoch",
             Self::UploadFloor => "upload-floor",
         }

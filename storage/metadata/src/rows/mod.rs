@@ -38,8 +38,12 @@ use eagre_model::{TopicNumber, TopicPartition};
 
 use crate::codec::{Reader, RowError, Writer};
 
-/// Version of the rows as a whole, in the row [`MetaName::Format`]. 1: beside a log of SlateDB's own.
-pub const ROWS_FORMAT: u64 = 2;
+/// Version of the rows as a whole, in the row [`MetaName::Format`]. 1: beside a log of SlateDB's own. 2: producers without
+/// the time of their last append.
+pub const ROWS_FORMAT: u64 = 3;
+
+/// The oldest version whose rows this one reads as they are.
+pub const ROWS_FORMAT_READ_MIN: u64 = 2;
 
 /// A kind of row: its number, its key and its value.
 pub trait RowKind {

@@ -5,7 +5,8 @@
 //! value v1: request hash (16 bytes big-endian), live bytes, count of stretches, then the stretches: outcome byte, count
 //!   of batches, and for 1 appended and 2 duplicate the base offset of the first batch (the others follow it without a
 //!   gap); 3 unknown partition; for 4 out of order the expected sequence; for 5 fenced the current epoch; 6 too old;
-//!   7 duplicate whose place is not said
+//!   7 duplicate whose place is not said; 8 producer id that was never given out; 9 producer of whom nothing is known any
+//!   more
 
 use bytes::Bytes;
 use eagre_model::{ObjectId, ProducerEpoch, UploadEpoch};
@@ -53,6 +54,10 @@ pub enum Outcome {
     SequenceTooOld,
     /// It was in the log already; where is not remembered, or by another partition map.
     DuplicateElsewhere,
+    /// Its producer id was never given out.
+    UnissuedProducerId,
+    /// Nothing is known of its producer there, though something may have been.
+    UnknownProducerId,
 }
 
 /// Outcomes of all batches, stored as stretches of equal ones.
@@ -125,6 +130,8 @@ impl Outcome {
             Self::ProducerFenced { current } => writer.u8(5).varint(count).natural_varint(i64::from(current.0)),
             Self::SequenceTooOld => writer.u8(6).varint(count),
             Self::DuplicateElsewhere => writer.u8(7).varint(count),
+            Self::UnissuedProducerId => writer.u8(8).varint(count),
+            Self::UnknownProducerId => writer.u8(9).varint(count),
         };
     }
 }
@@ -150,6 +157,8 @@ impl Stretch {
             }
             6 => Outcome::SequenceTooOld,
             7 => Outcome::DuplicateElsewhere,
+            8 => Outcome::UnissuedProducerId,
+            9 => Outcome::UnknownProducerId,
             _ => return Err(RowError::OutOfRange("outcome")),
         };
         Ok(Self { first, batches })

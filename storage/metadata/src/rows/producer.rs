@@ -4,6 +4,7 @@
 //! value v1: producer epoch, last-use upload epoch, count of batches (at most 16), then the batches, oldest first: how
 //!   far the first sequence lies above the one expected after the batch before (0 for the first one; modulo 2^31),
 //!   records - 1, and the signed difference of the base offset to that of the batch before
+//! value v2: the same with the signed time of the last append after the last-use upload epoch
 
 use bytes::Bytes;
 use eagre_model::{ProducerEpoch, ProducerId, TopicPartition, UploadEpoch};
@@ -36,8 +37,10 @@ pub struct ProducerKey {
 pub struct Producer {
     /// The newest epoch that appended.
     pub epoch: ProducerEpoch,
-    /// The upload epoch of its last append: a row of long ago can be dropped.
+    /// The upload epoch of its last append.
     pub last_use: UploadEpoch,
+    /// When it appended last, in milliseconds since the epoch; `None` in version 1, which did not say.
+    pub last_append_ms: Option<i64>,
     /// The newest batches of that epoch, oldest first, at most [`WINDOW_BATCHES`].
     pub window: Vec<SequenceRange>,
 }
@@ -71,8 +74,8 @@ impl RowKind for Producer {
 
     fn encode_value(_: &ProducerKey, value: &Self) -> Bytes {
         assert!(value.window.len() <= WINDOW_BATCHES, "the window is bounded");
-        let mut writer = Writer::value(1);
-        writer.natural_varint(i64::from(value.epoch.0)).varint(value.last_use.0).varint(value.window.len() as u64);
+        let mut writer = begin_value(value.epoch, value.last_use, value.last_append_ms);
+        writer.varint(value.window.len() as u64);
         let (mut expected, mut base) = (0i32, 0i64);
         for batch in &value.window {
             assert!(batch.first_sequence >= 0 && batch.last_sequence >= 0, "sequences are never negative");
@@ -86,9 +89,7 @@ impl RowKind for Producer {
     }
 
     fn decode_value(_: &ProducerKey, bytes: &[u8]) -> Result<Self, RowError> {
-        let mut reader = Reader::value(bytes)?;
-        let epoch = i16::try_from(reader.varint()?).map_err(|_| RowError::OutOfRange("epoch"))?;
-        let last_use = UploadEpoch(reader.varint()?);
+        let (mut reader, epoch, last_use, last_append_ms) = read_begin(bytes)?;
         let count = reader.count(3)?;
         if count > WINDOW_BATCHES {
             return Err(RowError::OutOfRange("window"));
@@ -104,8 +105,27 @@ impl RowKind for Producer {
             window.push(SequenceRange { first_sequence, last_sequence, base_offset: base });
         }
         reader.end()?;
-        Ok(Self { epoch: ProducerEpoch(epoch), last_use, window })
+        Ok(Self { epoch, last_use, last_append_ms, window })
     }
+}
+
+/// What values of both kinds of producers begin with. Version 1 where the time is not known.
+pub(super) fn begin_value(epoch: ProducerEpoch, last_use: UploadEpoch, last_append_ms: Option<i64>) -> Writer {
+    let mut writer = Writer::value(if last_append_ms.is_some() { 2 } else { 1 });
+    writer.natural_varint(i64::from(epoch.0)).varint(last_use.0);
+    if let Some(last_append_ms) = last_append_ms {
+        writer.signed(last_append_ms);
+    }
+    writer
+}
+
+/// The inverse, with the fields that follow.
+pub(super) fn read_begin(bytes: &[u8]) -> Result<(Reader<'_>, ProducerEpoch, UploadEpoch, Option<i64>), RowError> {
+    let (version, mut reader) = Reader::value_up_to(2, bytes)?;
+    let epoch = i16::try_from(reader.varint()?).map_err(|_| RowError::OutOfRange("epoch"))?;
+    let last_use = UploadEpoch(reader.varint()?);
+    let last_append_ms = if version >= 2 { Some(reader.signed()?) } else { None };
+    Ok((reader, ProducerEpoch(epoch), last_use, last_append_ms))
 }
 
 /// Steps from one sequence to another, modulo 2^31.

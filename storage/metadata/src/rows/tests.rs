@@ -193,6 +193,7 @@ fn producer() {
         Producer {
             epoch: ProducerEpoch(2),
             last_use: UploadEpoch(3),
+            last_append_ms: None,
             // Consecutive, across the wrap, and behind a gap.
             window: vec![
                 range(i32::MAX - 1, i32::MAX - 1, 100),
@@ -205,8 +206,18 @@ fn producer() {
     );
     check::<Producer>(
         key,
-        Producer { epoch: ProducerEpoch(0), last_use: UploadEpoch(0), window: Vec::new() },
+        Producer { epoch: ProducerEpoch(0), last_use: UploadEpoch(0), last_append_ms: None, window: Vec::new() },
         [golden_key, "01 00 00 00"],
+    );
+    check::<Producer>(
+        key,
+        Producer {
+            epoch: ProducerEpoch(2),
+            last_use: UploadEpoch(3),
+            last_append_ms: Some(1_790_000_000_000),
+            window: vec![range(0, 9, 100)],
+        },
+        [golden_key, "02 02 03 80b083c59868 01 00 09 c801"],
     );
     let mut too_many = vec![1, 0, 0, 17];
     too_many.extend([0; 17 * 3]);
@@ -230,6 +241,7 @@ fn topic_producer() {
         TopicProducer {
             epoch: ProducerEpoch(2),
             last_use: UploadEpoch(3),
+            last_append_ms: None,
             // One whose places are forgotten, across the wrap, and one in three partitions.
             window: vec![
                 request(i32::MAX, 1, vec![]),
@@ -240,8 +252,18 @@ fn topic_producer() {
     );
     check::<TopicProducer>(
         key,
-        TopicProducer { epoch: ProducerEpoch(0), last_use: UploadEpoch(0), window: Vec::new() },
+        TopicProducer { epoch: ProducerEpoch(0), last_use: UploadEpoch(0), last_append_ms: None, window: Vec::new() },
         [golden_key, "01 00 00 00"],
+    );
+    check::<TopicProducer>(
+        key,
+        TopicProducer {
+            epoch: ProducerEpoch(2),
+            last_use: UploadEpoch(3),
+            last_append_ms: Some(-1),
+            window: vec![request(0, 9, vec![])],
+        },
+        [golden_key, "02 02 03 01 01  00 09 01 00"],
     );
     let mut too_many = vec![1, 0, 0, 17];
     too_many.extend([0; 17 * 4]);
@@ -279,6 +301,19 @@ fn object() {
         [
             "08 00 0000000000000001 0000000000000002 0000000000000004",
             "01 000000000000000000000000000000ff 00 01  07 02",
+        ],
+    );
+    let outcomes_of_ids = Outcomes::new([
+        (Outcome::UnissuedProducerId, 1),
+        (Outcome::UnissuedProducerId, 7),
+        (Outcome::UnknownProducerId, 1),
+    ]);
+    check::<Object>(
+        ObjectId { epoch: UploadEpoch(1), incarnation: 2, number: 5 },
+        Object { request_hash: 0xff, live_bytes: 0, outcomes: outcomes_of_ids },
+        [
+            "08 00 0000000000000001 0000000000000002 0000000000000005",
+            "01 000000000000000000000000000000ff 00 02  08 02  09 01",
         ],
     );
     check::<Object>(

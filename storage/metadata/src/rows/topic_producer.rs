@@ -7,16 +7,17 @@
 //!   records - 1, version of the partition map, count of parts (0: where they are is not remembered; at most 256 in all
 //!   requests together), then the parts: how many partitions lie between this one and that of the part before (the
 //!   partition's number for the first one), records - 1, base offset
+//! value v2: the same with the signed time of the last append after the last-use upload epoch
 
 use bytes::Bytes;
 use eagre_model::{ProducerEpoch, ProducerId, TopicNumber, UploadEpoch};
 
 use super::{
     RowKind, next_sequence,
-    producer::{WINDOW_BATCHES, distance, step},
+    producer::{WINDOW_BATCHES, begin_value, distance, read_begin, step},
     read_topic, topic_key,
 };
-use crate::codec::{Reader, RowError, Writer};
+use crate::codec::{Reader, RowError};
 
 /// So many of the newest requests a row remembers.
 pub const WINDOW_REQUESTS: usize = WINDOW_BATCHES;
@@ -37,8 +38,10 @@ pub struct TopicProducerKey {
 pub struct TopicProducer {
     /// The newest epoch that appended.
     pub epoch: ProducerEpoch,
-    /// The upload epoch of its last append: a row of long ago can be dropped.
+    /// The upload epoch of its last append.
     pub last_use: UploadEpoch,
+    /// When it appended last, in milliseconds since the epoch; `None` in version 1, which did not say.
+    pub last_append_ms: Option<i64>,
     /// The newest requests of that epoch, oldest first, at most [`WINDOW_REQUESTS`].
     pub window: Vec<NumberedRequest>,
 }
@@ -85,8 +88,8 @@ impl RowKind for TopicProducer {
 
     fn encode_value(_: &TopicProducerKey, value: &Self) -> Bytes {
         assert!(value.window.len() <= WINDOW_REQUESTS, "the window is bounded");
-        let mut writer = Writer::value(1);
-        writer.natural_varint(i64::from(value.epoch.0)).varint(value.last_use.0).varint(value.window.len() as u64);
+        let mut writer = begin_value(value.epoch, value.last_use, value.last_append_ms);
+        writer.varint(value.window.len() as u64);
         let mut expected = 0;
         for request in &value.window {
             assert!(request.first_sequence >= 0 && request.last_sequence >= 0, "sequences are never negative");
@@ -110,9 +113,7 @@ impl RowKind for TopicProducer {
     }
 
     fn decode_value(_: &TopicProducerKey, bytes: &[u8]) -> Result<Self, RowError> {
-        let mut reader = Reader::value(bytes)?;
-        let epoch = i16::try_from(reader.varint()?).map_err(|_| RowError::OutOfRange("epoch"))?;
-        let last_use = UploadEpoch(reader.varint()?);
+        let (mut reader, epoch, last_use, last_append_ms) = read_begin(bytes)?;
         let count = reader.count(4)?;
         if count > WINDOW_REQUESTS {
             return Err(RowError::OutOfRange("window"));
@@ -129,7 +130,7 @@ impl RowKind for TopicProducer {
             window.push(NumberedRequest { first_sequence, last_sequence, partition_map_version, parts });
         }
         reader.end()?;
-        Ok(Self { epoch: ProducerEpoch(epoch), last_use, window })
+        Ok(Self { epoch, last_use, last_append_ms, window })
     }
 }
 

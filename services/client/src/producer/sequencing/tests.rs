@@ -27,16 +27,42 @@ fn bounds() -> Bounds {
 /// One partition of the service.
 #[derive(Default)]
 struct Service {
-    epoch: i16,
-    next_sequence: i32,
-    /// First sequence and base offset of the last batches.
-    window: VecDeque<(i32, i64)>,
+    producers: BTreeMap<i64, Known>,
+    /// Lower ids do not begin.
+    forgotten_below: i64,
     /// Values of the records in the log.
     log: Vec<String>,
 }
 
+/// What the service knows of a producer.
+#[derive(Default)]
+struct Known {
+    epoch: i16,
+    next_sequence: i32,
+    /// First sequence and base offset of the last batches.
+    window: VecDeque<(i32, i64)>,
+}
+
 impl Service {
     fn append(&mut self, bytes: &Bytes) -> Verdict {
+        let header = validate(bytes, &Limits::default()).unwrap().header;
+        let id = header.producer_id;
+        if !self.producers.contains_key(&id) && id < self.forgotten_below {
+            return Verdict::ProducerForgotten("who is it?".into());
+        }
+        self.producers.entry(id).or_default().append(&mut self.log, bytes)
+    }
+
+    /// All that have appended.
+    fn forget(&mut self) {
+        let next = self.producers.last_key_value().map_or(0, |(id, _)| id + 1);
+        self.forgotten_below = self.forgotten_below.max(next);
+        self.producers.clear();
+    }
+}
+
+impl Known {
+    fn append(&mut self, log: &mut Vec<String>, bytes: &Bytes) -> Verdict {
         let header = validate(bytes, &Limits::default()).unwrap().header;
         if header.producer_epoch < self.epoch {
             return Verdict::Refused(SendError::Refused("fenced".into()));
@@ -57,8 +83,8 @@ impl Service {
             self.epoch = header.producer_epoch;
             self.window.clear();
         }
-        let base_offset = self.log.len() as i64;
-        self.log.extend(values(bytes));
+        let base_offset = log.len() as i64;
+        log.extend(values(bytes));
         self.next_sequence = advance_sequence(expected, header.record_count.unsigned_abs());
         self.window.push_back((header.base_sequence, base_offset));
         if self.window.len() > WINDOW {
@@ -84,6 +110,7 @@ struct Bench {
     attempts: u64,
     batches: u64,
     records: u64,
+    identities: i64,
     /// Values of each batch.
     pushed: BTreeMap<u64, Vec<String>>,
     settled: Vec<Settled>,
@@ -101,8 +128,17 @@ impl Bench {
             attempts: 0,
             batches: 0,
             records: 0,
+            identities: 0,
             pushed: BTreeMap::new(),
             settled: Vec::new(),
+        }
+    }
+
+    /// Gives the queue another producer id where it needs one.
+    fn identify(&mut self) {
+        if self.queue.needs_identity() {
+            self.identities += 1;
+            self.queue.set_identity(Identity { producer_id: 9 + self.identities, epoch: 0 });
         }
     }
 
@@ -385,6 +421,57 @@ fn the_last_epoch_is_followed_by_another_producer_id() {
     assert_eq!((header.producer_id, header.producer_epoch, header.base_sequence), (10, 0, 0));
 }
 
+/// The identity, and the first sequence, of a batch.
+fn header_of((_, outgoing): &(u64, Outgoing)) -> (i64, i16, i32) {
+    let header = BatchHeader::parse(&outgoing.bytes).unwrap();
+    (header.producer_id, header.producer_epoch, header.base_sequence)
+}
+
+#[test]
+fn a_forgotten_producer_takes_another_id_and_loses_nothing() {
+    let mut bench = Bench::new(1);
+    bench.push_batch();
+    bench.push_batch();
+    bench.push_batch();
+    let (first, second) = (bench.take().unwrap(), bench.take().unwrap());
+    bench.answer(&first, Verdict::ProducerForgotten("forgotten".into()));
+    bench.answer(&second, Verdict::ProducerForgotten("forgotten".into()));
+    assert!(bench.settled.is_empty() && bench.take().is_none() && bench.queue.needs_identity());
+    assert!(bench.queue.has_used_up(&Identity { producer_id: 9, epoch: 0 }));
+    bench.identify();
+    let sent = bench.take_all();
+    assert_eq!(sent.iter().map(header_of).collect::<Vec<_>>(), [(10, 0, 0), (10, 0, 1), (10, 0, 2)]);
+}
+
+#[test]
+fn what_may_have_been_appended_under_a_forgotten_id_is_unknown() {
+    let mut bench = Bench::new(1);
+    for _ in 0..3 {
+        bench.push_batch();
+    }
+    let first = bench.take().unwrap();
+    bench.answer(&first, Verdict::Again { maybe_appended: true });
+    bench.sleep(Duration::from_secs(1));
+    let again = bench.take().unwrap();
+    bench.answer(&again, Verdict::ProducerForgotten("forgotten".into()));
+    assert!(matches!(&bench.results()[..], [(0, Err(SendError::OutcomeUnknown(_)))]), "{:?}", bench.results());
+    bench.identify();
+    let rest: Vec<_> = bench.take_all().iter().map(header_of).collect();
+    assert_eq!(rest, [(10, 0, 0), (10, 0, 1)], "never sent before: they go on");
+}
+
+#[test]
+fn a_batch_behind_one_that_is_not_answered_waits_for_it() {
+    let mut bench = Bench::new(1);
+    bench.push_batch();
+    bench.push_batch();
+    let (first, second) = (bench.take().unwrap(), bench.take().unwrap());
+    bench.answer(&second, Verdict::ProducerForgotten("forgotten".into()));
+    assert!(!bench.queue.needs_identity());
+    bench.answer(&first, Verdict::ProducerForgotten("forgotten".into()));
+    assert!(bench.queue.needs_identity() && bench.settled.is_empty());
+}
+
 /// A network that loses, delays and breaks; a service that refuses now and then. Whatever happens: what was acknowledged
 /// is in the log once, at its offset; what definitely failed is not; and the log is in order.
 #[test]
@@ -396,7 +483,8 @@ fn nothing_is_lost_doubled_or_reordered() {
         // Batches of broken connections that the service may still get, late.
         let mut stragglers: Vec<Outgoing> = Vec::new();
         for _ in 0..300 {
-            match bench.random.below(100) {
+            bench.identify();
+            match bench.random.below(101) {
                 0..40 => bench.push(),
                 40..55 => on_the_way.extend(bench.take()),
                 // Things happen while a batch is encoded: records come, others grow too old.
@@ -417,12 +505,14 @@ fn nothing_is_lost_doubled_or_reordered() {
                     }
                 }
                 97..99 => bench.sleep(Duration::from_secs(1)),
+                99 => service.forget(),
                 _ => bench.sleep(Duration::from_secs(6)),
             }
         }
         // The network heals.
         bench.queue.hurry();
         for _ in 0..10_000 {
+            bench.identify();
             on_the_way.extend(bench.take());
             if let Some(sent) = on_the_way.pop_front() {
                 let verdict = service.append(&sent.1.bytes);

@@ -35,7 +35,8 @@ impl Request {
 fn view(partitions: u32) -> View {
     let of = |partition| (TopicPartition { topic: TOPIC, partition }, TailState::EMPTY);
     let (producers, topic_producers) = (Producers::new(1_000), TopicProducers::new(1_000));
-    View { tails: (0..partitions).map(of).collect(), producers, topic_producers }
+    let ids = ProducerIds { unissued_from: 100, forgotten_below: 0 };
+    View { tails: (0..partitions).map(of).collect(), ids, producers, topic_producers }
 }
 
 /// Commits requests with one object; returns the outcomes of each one's parts, by partition.
@@ -220,6 +221,26 @@ fn a_row_comes_back_as_the_same_state() {
     assert_eq!(TopicProducerState::of_row(None).row(UploadEpoch(1)), None);
 }
 
+#[test]
+fn ids_are_looked_at_as_in_partitions() {
+    let mut view = view(PARTITIONS);
+    assert!(all(
+        &one(&mut view, &Request { producer: 100, ..Request::of(0, &[(0, 1)]) }),
+        refused(RefusalReason::UnissuedProducerId)
+    ));
+    one(&mut view, &Request::of(0, &[(0, 1), (1, 2)]));
+    view.ids.forget(ProducerId(7));
+    assert!(matches!(
+        one(&mut view, &Request::of(0, &[(0, 1), (1, 2)]))[&1],
+        BatchOutcome::Duplicate { base_offset: 0 }
+    ));
+    assert!(all(
+        &one(&mut view, &Request { producer: 6, ..Request::of(0, &[(0, 1)]) }),
+        refused(RefusalReason::UnknownProducerId)
+    ));
+    assert!(matches!(one(&mut view, &Request::of(3, &[(0, 1)]))[&0], BatchOutcome::Appended { base_offset: 1 }));
+}
+
 /// A log that remembers every request.
 #[derive(Default)]
 struct Model {
@@ -296,7 +317,7 @@ impl Model {
 fn any_request() -> impl Strategy<Value = (Request, Option<usize>)> {
     let parts = proptest::collection::btree_map(0..PARTITIONS, 1..3u32, 1..4);
     let again = proptest::option::weighted(0.4, 0..20usize);
-    (0..2i64, 0..12i16, 0..8i32, parts, 0..40u32, again).prop_map(|(producer, epoch, sequence, parts, odd, again)| {
+    (1..3i64, 0..12i16, 0..8i32, parts, 0..40u32, again).prop_map(|(producer, epoch, sequence, parts, odd, again)| {
         let mut request = Request { producer, epoch: 0, first_sequence: -1, version: 1, parts };
         match odd {
             0 => request.first_sequence = sequence,
@@ -341,7 +362,9 @@ proptest! {
                 }
                 request.first_sequence = request.first_sequence.max(0);
                 // A new epoch comes alone: what an object holds of the older one may be forgotten with it.
-                let is_new = model.producers.get(&request.producer).is_some_and(|(epoch, ..)| request.epoch > *epoch);
+                let known = model.producers.get(&request.producer).map(|(epoch, ..)| *epoch);
+                let beside = asked.iter().filter(|earlier| earlier.producer == request.producer).map(|earlier| earlier.epoch);
+                let is_new = known.into_iter().chain(beside).any(|epoch| request.epoch > epoch);
                 if is_new && !asked.is_empty() {
                     break;
                 }
