@@ -92,10 +92,10 @@ impl Node {
         let (reflection, old_reflection) = reflection();
         let routes = gateway
             .routes()
-            .add_service(internal.into_service())
-            .add_service(health::service(state, stop_serving.clone()))
-            .add_service(reflection)
-            .add_service(old_reflection);
+            .add_service(gateway.admit_internal(internal.into_service()))
+            .add_service(gateway.admit_names(health::service(state, stop_serving.clone())))
+            .add_service(gateway.admit_names(reflection))
+            .add_service(gateway.admit_names(old_reflection));
         let stopped = stop_serving.clone().cancelled_owned();
         // Rivals ask a node how it is from the moment of its claim on, so it serves before it claims.
         let server = tokio::spawn(eagre_transport::serve(grpc, routes, ServerSettings::default(), stopped));
