@@ -8,7 +8,7 @@ use std::{
 
 use eagre_env::Env;
 use eagre_objects::BucketUrl;
-use eagre_runtime::{Build, Dev, DevError, DevSettings, StartError};
+use eagre_runtime::{Build, ConnectionBounds, Dev, DevError, DevSettings, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -47,6 +47,11 @@ pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings,
         grpc: args.grpc.clone(),
         http: args.http.clone(),
         build: Build { version: VERSION, commit: COMMIT },
+        connections: ConnectionBounds {
+            connections_max: args.max_connections as usize,
+            connections_per_source_max: args.max_connections_per_source as usize,
+            ..ConnectionBounds::default()
+        },
         debug_endpoints: args.debug_endpoints,
     })
 }
@@ -58,6 +63,10 @@ pub async fn run(args: DevArgs, sources: &Sources, warnings: &[Failure]) -> Resu
     }
     let settings = validated(&args, sources).await?;
     let bucket = settings.bucket.clone();
+    let files_max = eagre_env::raise_open_files_max();
+    if files_max < 2 * u64::from(args.max_connections) {
+        info!(files_max, "this process may open fewer files than two ports with --max-connections need");
+    }
     // From here on a signal means: stop well.
     let mut stop = StopSignals::listen().map_err(|error| Failure::of_system("listen to signals", &error))?;
     let dev = tokio::select! {

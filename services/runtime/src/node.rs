@@ -31,12 +31,18 @@ pub struct NodeSettings {
     pub gateway: GatewaySettings,
     /// When what the sequencer was given inside of commits becomes an object.
     pub spill: SpillSettings,
+    /// Of the gRPC port.
+    pub server: ServerSettings,
 }
 
 impl NodeSettings {
     /// What fits a bucket of this kind.
     pub fn for_bucket(kind: BucketKind) -> Self {
-        Self { gateway: GatewaySettings::for_bucket(kind), spill: SpillSettings::default() }
+        Self {
+            gateway: GatewaySettings::for_bucket(kind),
+            spill: SpillSettings::default(),
+            server: ServerSettings::default(),
+        }
     }
 }
 
@@ -78,7 +84,7 @@ impl Node {
     pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
         let NodeParts { env, bucket, caches, grpc, advertised, background, stop_limit, settings } = parts;
         let peers = Arc::new(GrpcPeers::new(env.network.clone()));
-        let NodeSettings { gateway, spill } = settings;
+        let NodeSettings { gateway, spill, server } = settings;
         let usual = SequencerSettings::new(advertised, store(&bucket, background));
         let settings = SequencerSettings { stop_limit, spill, ..usual };
         let shard = settings.shard;
@@ -98,7 +104,7 @@ impl Node {
             .add_service(gateway.admit_names(old_reflection));
         let stopped = stop_serving.clone().cancelled_owned();
         // Rivals ask a node how it is from the moment of its claim on, so it serves before it claims.
-        let server = tokio::spawn(eagre_transport::serve(grpc, routes, ServerSettings::default(), stopped));
+        let server = tokio::spawn(eagre_transport::serve(grpc, routes, server, stopped));
         let node = Self { gateway, sequencer, stop_limit, stop_serving, server };
         if let Err(error) = node.sequencer.start().await {
             node.stop().await;

@@ -5,12 +5,18 @@
 //! connections are few, small when they are many. What all peers together can pin is bounded by the budget and by
 //! [`WINDOW_BYTES_MIN`] for each connection beyond it.
 
+mod calls;
 mod channel;
 mod connection;
+mod door;
+mod guarded;
+mod metrics;
 mod server;
 mod windows;
 
 pub use channel::{ChannelSettings, InvalidEndpoint, channel};
+pub use door::{Acceptor, ConnectionBounds, Port};
+pub use guarded::Guarded;
 pub use server::{ServerSettings, serve};
 pub use windows::WINDOW_BYTES_MIN;
 
