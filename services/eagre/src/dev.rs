@@ -56,6 +56,9 @@ pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings,
     })
 }
 
+/// Files beside the connections of one port: those of a folder, the other port, the connections to a bucket.
+const OTHER_FILES: u64 = 1_024;
+
 /// Runs all roles in one process until it is told to stop.
 pub async fn run(args: DevArgs, sources: &Sources, warnings: &[Failure]) -> Result<ExitCode, Failure> {
     for warning in warnings {
@@ -64,8 +67,8 @@ pub async fn run(args: DevArgs, sources: &Sources, warnings: &[Failure]) -> Resu
     let settings = validated(&args, sources).await?;
     let bucket = settings.bucket.clone();
     let files_max = eagre_env::raise_open_files_max();
-    if files_max < 2 * u64::from(args.max_connections) {
-        info!(files_max, "this process may open fewer files than two ports with --max-connections need");
+    if files_max < u64::from(args.max_connections) + OTHER_FILES {
+        warn!(files_max, "the limit of open files is lower than --max-connections needs; raise it (ulimit -Hn)");
     }
     // From here on a signal means: stop well.
     let mut stop = StopSignals::listen().map_err(|error| Failure::of_system("listen to signals", &error))?;
