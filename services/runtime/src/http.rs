@@ -2,6 +2,8 @@
 
 mod answer;
 mod api;
+#[cfg(test)]
+mod attacks;
 mod body;
 mod error;
 mod fetch;
