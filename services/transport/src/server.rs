@@ -52,7 +52,7 @@ impl Default for ServerSettings {
             stream_window_bytes_max: 4 << 20,
             connections: ConnectionBounds::default(),
             streams_per_connection_max: 4_096,
-            calls_max: 32_768,
+            calls_max: 20_000,
             header_list_bytes_max: 16 << 10,
             reset_streams_max: 256,
             keepalive_interval: Duration::from_secs(30),
@@ -108,7 +108,7 @@ async fn connection(
     let (closed, until_closed) = oneshot::channel();
     let mut server = Server::builder()
         .initial_connection_window_size(window.bytes)
-        .initial_stream_window_size(window.bytes.min(settings.stream_window_bytes_max))
+        .initial_stream_window_size(window.stream_bytes.min(settings.stream_window_bytes_max))
         .max_frame_size(FRAME_BYTES)
         .max_concurrent_streams(settings.streams_per_connection_max)
         .http2_max_header_list_size(settings.header_list_bytes_max)

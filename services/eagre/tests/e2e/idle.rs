@@ -1,17 +1,19 @@
 //! Clients that hold much open and do nothing: memory is bounded, and others are served.
 
 use std::{
-    fs,
     io::{Read, Write},
     net::TcpStream,
     time::Duration,
 };
 
-use eagre_proto::v1::{ProduceStreamRequest, produce_service_client::ProduceServiceClient};
+use eagre_proto::v1::{ProduceStreamRequest, ProduceStreamResponse, produce_service_client::ProduceServiceClient};
 use futures::future::try_join_all;
-use tonic::{Streaming, transport::Endpoint};
+use tonic::{
+    Status, Streaming,
+    transport::{Channel, Endpoint},
+};
 
-use crate::support::{Server, dev, wait_until};
+use crate::support::{Produce, Server, dev, wait_until};
 
 const STREAMS: usize = 10_000;
 const CONNECTIONS: usize = 5;
@@ -21,10 +23,7 @@ const STREAM_BYTES_MAX: usize = 40 << 10;
 const CONNECTION_BYTES_MAX: usize = 40 << 10;
 
 fn resident_bytes(server: &Server) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kib: usize = line.trim().trim_end_matches(" kB").parse().unwrap();
-    kib << 10
+    usize::try_from(server.memory_kib("VmRSS:")).unwrap() << 10
 }
 
 fn metric(server: &Server, name: &str) -> f64 {
@@ -33,27 +32,23 @@ fn metric(server: &Server, name: &str) -> f64 {
     line.trim().parse().unwrap()
 }
 
-fn appends(server: &Server, file: &str) {
-    let output = server.run(&["produce", "t", "--file", file]);
-    assert!(output.contains('3') || output.is_empty(), "{output}");
+/// A producer is served.
+fn appends(server: &Server) {
+    let mut producer = Produce::start(&server.endpoint(), &["t"]);
+    producer.line("one");
+    assert!(producer.finish().status.success());
 }
 
 /// The answers of a stream that sends nothing, and never ends.
-async fn idle_stream(
-    mut client: ProduceServiceClient<tonic::transport::Channel>,
-) -> Result<Streaming<eagre_proto::v1::ProduceStreamResponse>, tonic::Status> {
+async fn idle_stream(mut client: ProduceServiceClient<Channel>) -> Result<Streaming<ProduceStreamResponse>, Status> {
     Ok(client.produce_stream(futures::stream::pending::<ProduceStreamRequest>()).await?.into_inner())
 }
 
 #[test]
 fn ten_thousand_idle_streams_take_bounded_memory() {
-    let folder = tempfile::tempdir().unwrap();
-    let lines = folder.path().join("lines");
-    fs::write(&lines, "one\ntwo\nthree\n").unwrap();
-    let lines = lines.to_str().unwrap();
     let server = Server::start("memory://");
     server.run(&["topic", "create", "t", "--partitions", "1"]);
-    appends(&server, lines);
+    appends(&server);
     let before = resident_bytes(&server);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let held = runtime.block_on(async {
@@ -68,39 +63,32 @@ fn ten_thousand_idle_streams_take_bounded_memory() {
         held
     });
     assert_eq!(metric(&server, "eagre_gateway_streams"), STREAMS as f64);
-    appends(&server, lines);
+    appends(&server);
     let grown = resident_bytes(&server).saturating_sub(before);
     println!("{STREAMS} idle streams take {} KiB each", (grown / STREAMS) >> 10);
     assert!(grown < STREAMS * STREAM_BYTES_MAX, "{grown} bytes");
     runtime.block_on(async move { drop(held) });
     drop(runtime);
     wait_until("the streams end with their connections", || metric(&server, "eagre_gateway_streams") == 0.0);
-    appends(&server, lines);
+    appends(&server);
 }
 
 #[test]
 fn idle_connections_take_bounded_memory_and_no_more_than_are_allowed() {
     const ALLOWED: usize = 500;
-    let folder = tempfile::tempdir().unwrap();
-    let lines = folder.path().join("lines");
-    fs::write(&lines, "one\ntwo\nthree\n").unwrap();
     let mut command = dev("memory://", "127.0.0.1:0", "127.0.0.1:0");
     let server = Server::spawn(command.args(["--max-connections", &ALLOWED.to_string()]));
     server.run(&["topic", "create", "t", "--partitions", "1"]);
     let before = resident_bytes(&server);
     // One is left for a producer.
     let mut held: Vec<TcpStream> = (0..ALLOWED - 1).map(|_| begun(&server.grpc)).collect();
-    wait_until("they are all there", || {
-        metric(&server, "eagre_connections{port=\"grpc\"}") == (ALLOWED - 1) as f64
-    });
-    server.run(&["produce", "t", "--file", { fs::write(&lines, "a\nb\n").unwrap(); lines.to_str().unwrap() }]);
+    wait_until("they are all there", || metric(&server, "eagre_connections{port=\"grpc\"}") == (ALLOWED - 1) as f64);
+    appends(&server);
     let grown = resident_bytes(&server).saturating_sub(before);
     println!("{ALLOWED} idle connections take {} KiB each", (grown / ALLOWED) >> 10);
     assert!(grown < ALLOWED * CONNECTION_BYTES_MAX, "{grown} bytes");
     held.push(begun(&server.grpc));
-    wait_until("the last one is there", || {
-        metric(&server, "eagre_connections{port=\"grpc\"}") == ALLOWED as f64
-    });
+    wait_until("the last one is there", || metric(&server, "eagre_connections{port=\"grpc\"}") == ALLOWED as f64);
     let mut refused = TcpStream::connect(&server.grpc).unwrap();
     refused.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     // Closed, or reset.
