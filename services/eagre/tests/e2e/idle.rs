@@ -17,10 +17,10 @@ use crate::support::{Produce, Server, dev, wait_until};
 
 const STREAMS: usize = 10_000;
 const CONNECTIONS: usize = 5;
-/// Measured are 12 KiB a stream; a debug build's futures are larger.
-const STREAM_BYTES_MAX: usize = 40 << 10;
-/// Measured are 14 KiB.
-const CONNECTION_BYTES_MAX: usize = 40 << 10;
+/// Measured are 6 KiB.
+const STREAM_BYTES_MAX: usize = 20 << 10;
+/// Measured are 22 KiB.
+const CONNECTION_BYTES_MAX: usize = 60 << 10;
 
 fn resident_bytes(server: &Server) -> usize {
     usize::try_from(server.memory_kib("VmRSS:")).unwrap() << 10

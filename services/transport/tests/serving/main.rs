@@ -1,7 +1,6 @@
 //! Serving and reaching a server over pipes in memory.
 
 #![cfg(test)]
-#![expect(clippy::unwrap_used, reason = "a test fails where something unexpected happens")]
 
 mod attacks;
 mod raw;
