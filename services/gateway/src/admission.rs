@@ -11,6 +11,8 @@
 //! A compressed message is charged for what it may become, decompressed when it is whole, and then charged for what it
 //! has become. The inner service sees plain messages; its answers are compressed for clients that compress theirs.
 //!
+//! A call of one message has to go on until it is whole and the client says that there is no more; streams may be quiet.
+//!
 //! What a message becomes when it is decoded is told while it passes, see [`eagre_proto::walk`], and charged to a pool of
 //! its own before the last byte of it is given out. Who waits there holds its part of the budget, and who has both waits
 //! for neither, so they never wait for each other.
@@ -177,6 +179,8 @@ struct Admission {
     grants: Grants,
     /// `None`: nothing is known of its messages.
     method: Option<Method>,
+    /// The client sends any number of messages, and may be quiet between them.
+    streams: bool,
     /// Grants are returned when the next message is asked for.
     returns: bool,
 }
@@ -213,8 +217,12 @@ where
             }
             Returned::WithTheCall => Some(grants.clone()),
         };
-        let returns = held.is_some() && method.is_none_or(|method| method.streams);
-        let admission = Admission { budget: self.budget.clone(), bounds: self.bounds, grants, method, returns };
+        // Reflection is the one stream whose messages are not known here.
+        let is_reflection = || request.uri().path().ends_with("/ServerReflectionInfo");
+        let streams = method.map_or_else(is_reflection, |method| method.streams);
+        let returns = held.is_some() && streams;
+        let admission =
+            Admission { budget: self.budget.clone(), bounds: self.bounds, grants, method, streams, returns };
         let admitted = |body| Body::new(AdmittedBody::new(body, codecs.requests, admission));
         let answer = self.inner.call(request.map(admitted));
         let answer = answer.inspect(move |_| drop(held));

@@ -1,44 +1,84 @@
 //! A bound on the calls that are open at a time, whatever connection they came by.
 //!
 //! A call takes memory before its first message is there, so a bound for each connection is not enough where there may
-//! be thousands of these.
+//! be thousands of these. No connection may have more calls open than there are places left: so those that hold many leave
+//! room for those that hold few, however full it is.
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Status, body::Body, codegen::Service};
 
 use crate::metrics;
 
 /// Lets so many calls in.
 #[derive(Debug, Clone)]
-pub(crate) struct CallBound(Arc<Semaphore>);
+pub(crate) struct CallBound {
+    open: Arc<AtomicUsize>,
+    calls_max: usize,
+}
+
+/// The calls of one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionCalls {
+    bound: CallBound,
+    own: Arc<AtomicUsize>,
+}
 
 /// A service that refuses calls beyond the bound.
 #[derive(Debug, Clone)]
 pub(crate) struct Bounded<S> {
     inner: S,
-    bound: CallBound,
+    calls: ConnectionCalls,
 }
+
+/// An open call; no more when dropped.
+struct OpenCall(ConnectionCalls);
 
 impl CallBound {
     pub fn new(calls_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(calls_max)))
+        Self { open: Arc::default(), calls_max }
+    }
+
+    /// Of a new connection.
+    pub fn of_connection(&self) -> ConnectionCalls {
+        ConnectionCalls { bound: self.clone(), own: Arc::default() }
     }
 }
 
-impl<S> tower::Layer<S> for CallBound {
+impl ConnectionCalls {
+    fn enter(&self) -> Option<OpenCall> {
+        let raise = |open: usize| {
+            let left = self.bound.calls_max.checked_sub(open)?;
+            (self.own.load(Ordering::Relaxed) < left).then_some(open + 1)
+        };
+        self.bound.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise).ok()?;
+        self.own.fetch_add(1, Ordering::Relaxed);
+        Some(OpenCall(self.clone()))
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.0.own.fetch_sub(1, Ordering::Relaxed);
+        self.0.bound.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<S> tower::Layer<S> for ConnectionCalls {
     type Service = Bounded<S>;
 
     fn layer(&self, inner: S) -> Bounded<S> {
-        Bounded { inner, bound: self.clone() }
+        Bounded { inner, calls: self.clone() }
     }
 }
 
@@ -57,7 +97,7 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let Ok(place) = self.bound.0.clone().try_acquire_owned() else {
+        let Some(place) = self.calls.enter() else {
             metrics::call_refused();
             let status = Status::unavailable("this server has as many calls open as it takes; try again in a moment");
             return std::future::ready(Ok(status.into_http())).boxed();
@@ -70,7 +110,7 @@ where
 /// The body of an answer: the call is open until it ends.
 struct Held {
     body: Body,
-    _place: OwnedSemaphorePermit,
+    _place: OpenCall,
 }
 
 impl HttpBody for Held {
@@ -87,5 +127,28 @@ impl HttpBody for Held {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_many_calls_leaves_room_for_others() {
+        let bound = CallBound::new(1_000);
+        let mut held = Vec::new();
+        let mut counts = Vec::new();
+        for _ in 0..6 {
+            let calls = bound.of_connection();
+            let before = held.len();
+            while let Some(call) = calls.enter() {
+                held.push(call);
+            }
+            counts.push(held.len() - before);
+        }
+        assert_eq!(counts, [500, 250, 125, 63, 31, 16]);
+        drop(held);
+        assert_eq!(bound.open.load(Ordering::Relaxed), 0);
     }
 }

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use crate::{
     Acceptor, ConnectionBounds, FRAME_BYTES, Port,
-    calls::CallBound,
+    calls::{CallBound, ConnectionCalls},
     connection::Io,
     guarded::Guarded,
     windows::{WindowBudget, WindowLease},
@@ -32,7 +32,7 @@ pub struct ServerSettings {
     pub connections: ConnectionBounds,
     /// Open calls of one connection.
     pub streams_per_connection_max: u32,
-    /// Open calls of all connections together; refused beyond.
+    /// Open calls of all connections together; refused beyond. One connection has no more than there are places left.
     pub calls_max: usize,
     /// The headers of one call, names and values, with 32 bytes for each.
     pub header_list_bytes_max: u32,
@@ -89,7 +89,7 @@ pub async fn serve(
             Some(_) = connections.join_next() => continue,
             accepted = acceptor.next() => accepted,
         };
-        let served = (routes.clone(), calls.clone());
+        let served = (routes.clone(), calls.of_connection());
         connections.spawn(connection(stream, budget.lease(), served, settings.clone(), stopped.clone()));
     }
     drop(acceptor);
@@ -101,7 +101,7 @@ pub async fn serve(
 async fn connection(
     stream: Guarded,
     window: WindowLease,
-    (routes, calls): (Routes, CallBound),
+    (routes, calls): (Routes, ConnectionCalls),
     settings: ServerSettings,
     mut stopped: watch::Receiver<bool>,
 ) {

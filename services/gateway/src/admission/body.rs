@@ -55,6 +55,10 @@ pub(super) struct AdmittedBody {
     elements: ElementMeter,
     /// Nothing of the present message was given out, so that its prefix comes first.
     at_prefix: bool,
+    /// The client may be quiet between messages.
+    streams: bool,
+    /// Runs while it is quiet and may not be.
+    quiet: Option<Pin<Box<Sleep>>>,
     /// Grants go back when the next message is asked for.
     returns: bool,
     /// How it ends, when what came before it is given out.
@@ -71,6 +75,9 @@ struct Arrival {
     timer: Pin<Box<Sleep>>,
 }
 
+/// A call of one message in which nothing comes for so long is given up: before its message, and before its end.
+const QUIET_MAX: Duration = Duration::from_secs(10);
+
 /// What becomes of the message at a place in what is held.
 enum Place {
     /// Its bytes, prefix included, may be given out.
@@ -81,7 +88,7 @@ enum Place {
 
 impl AdmittedBody {
     pub fn new(inner: Body, codec: Option<Codec>, admission: Admission) -> Self {
-        let Admission { budget, bounds, grants, method, returns } = admission;
+        let Admission { budget, bounds, grants, method, streams, returns } = admission;
         Self {
             elements: ElementMeter::new(method, bounds.elements_max, &budget),
             inner,
@@ -101,6 +108,8 @@ impl AdmittedBody {
             compressed: None,
             decompressed: [None, None],
             at_prefix: false,
+            streams,
+            quiet: None,
             returns,
             failure: None,
             grant_wait: None,
@@ -280,7 +289,7 @@ impl AdmittedBody {
     fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
         if self.granted_bytes == 0 && self.held.is_empty() {
             self.arrival = None;
-            return Poll::Pending;
+            return if self.streams { Poll::Pending } else { self.poll_quiet(cx) };
         }
         let arrival_max = self.bounds.arrival_max;
         let arrival = self.arrival.get_or_insert_with(|| {
@@ -298,9 +307,18 @@ impl AdmittedBody {
         Poll::Ready(refused(&Refusal::Unavailable(text)))
     }
 
+    /// Fails when nothing has come for too long.
+    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        let quiet = self.quiet.get_or_insert_with(|| Box::pin(sleep(QUIET_MAX)));
+        ready!(quiet.as_mut().poll(cx));
+        let text = format!("nothing has come of the call for {QUIET_MAX:?}, neither its message nor its end");
+        Poll::Ready(refused(&Refusal::Unavailable(text)))
+    }
+
     /// Takes bytes of the client; returns what can be given out as it is: not the last byte of a message, which waits until
     /// what the message becomes is charged.
     fn received(&mut self, mut data: Bytes) -> Result<Option<Bytes>, Status> {
+        self.quiet = None;
         if let Some(arrival) = &mut self.arrival {
             arrival.bytes += data.len();
         }

@@ -25,7 +25,7 @@ fn admission(budget: &ByteBudget, grants: &Grants, path: Option<&str>) -> Admiss
         grant_max: Duration::from_secs(40),
     };
     let method = path.map(|path| Method::at(path).unwrap());
-    Admission { budget: budget.clone(), bounds, grants: grants.clone(), method, returns: false }
+    Admission { budget: budget.clone(), bounds, grants: grants.clone(), method, streams: true, returns: false }
 }
 
 /// A body whose frames a test sends.
@@ -417,4 +417,23 @@ async fn grants_go_back_when_the_next_message_is_asked_for() {
     assert_eq!(budget.used_bytes(), charge);
     drop((body, frames, grants));
     assert_eq!(budget.used_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_one_message_is_not_quiet_for_long() {
+    // Before its message, and when it does not end behind it.
+    for messages in [0, 1] {
+        let budget = budget_of(4 << 20);
+        let (frames, received) = mpsc::channel(16);
+        let grants = Grants::default();
+        let admission = Admission { streams: false, ..admission(&budget, &grants, None) };
+        let body = AdmittedBody::new(Body::new(Frames(received)), None, admission);
+        for _ in 0..messages {
+            frames.send(message(100).into()).await.unwrap();
+        }
+        let began = Instant::now();
+        let (bytes, failure) = taken(body).await;
+        assert_eq!((bytes, failure.unwrap().code()), (messages * 105, tonic::Code::Unavailable));
+        assert_eq!(began.elapsed(), QUIET_MAX);
+    }
 }
