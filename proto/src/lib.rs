@@ -3,6 +3,8 @@
 #![expect(missing_docs, reason = "generated: the protocol files hold the documentation")]
 #![expect(clippy::all, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
 
+pub mod walk;
+
 /// The public API.
 pub mod v1 {
     tonic::include_proto!("eagre.v1");

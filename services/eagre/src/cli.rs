@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser, value_parser};
 use clap_complete::Shell;
 use eagre_client::{Client, Compression, InvalidEndpoint};
 
@@ -71,6 +71,15 @@ pub struct DevArgs {
     /// Listen on addresses that other machines reach, though nothing is encrypted and everyone may read and write
     #[arg(long, env = "EAGRE_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
+    /// Connections that each of the two ports takes; those beyond are closed at once
+    #[arg(long, value_name = "N", env = "EAGRE_MAX_CONNECTIONS", default_value_t = 12_000)]
+    #[arg(value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+    /// Connections that each port takes from one address, or from one IPv6 network of 64 bits; those of this machine are
+    /// not counted
+    #[arg(long, value_name = "N", env = "EAGRE_MAX_CONNECTIONS_PER_SOURCE", default_value_t = 1_000)]
+    #[arg(value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections_per_source: u32,
     /// Serve /debug/pprof/profile on the HTTP port, which has to be of the loopback then
     #[arg(long, env = "EAGRE_DEBUG_ENDPOINTS", value_parser = BoolishValueParser::new())]
     pub debug_endpoints: bool,

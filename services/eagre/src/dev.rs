@@ -8,7 +8,7 @@ use std::{
 
 use eagre_env::Env;
 use eagre_objects::BucketUrl;
-use eagre_runtime::{Build, Dev, DevError, DevSettings, StartError};
+use eagre_runtime::{Build, ConnectionBounds, Dev, DevError, DevSettings, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -47,12 +47,20 @@ pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings,
         grpc: args.grpc.clone(),
         http: args.http.clone(),
         build: Build { version: VERSION, commit: COMMIT },
+        connections: ConnectionBounds {
+            connections_max: args.max_connections as usize,
+            connections_per_source_max: args.max_connections_per_source as usize,
+            ..ConnectionBounds::default()
+        },
         debug_endpoints: args.debug_endpoints,
         target_p99: args.target_p99,
         max_put_per_second: args.max_put_per_second,
         producer_id_expiration: args.producer_id_expiration,
     })
 }
+
+/// Files beside the connections of one port: those of a folder, the other port, the connections to a bucket.
+const OTHER_FILES: u64 = 1_024;
 
 /// Runs all roles in one process until it is told to stop.
 pub async fn run(args: DevArgs, sources: &Sources, warnings: &[Failure]) -> Result<ExitCode, Failure> {
@@ -61,6 +69,10 @@ pub async fn run(args: DevArgs, sources: &Sources, warnings: &[Failure]) -> Resu
     }
     let settings = validated(&args, sources).await?;
     let bucket = settings.bucket.clone();
+    let files_max = eagre_env::raise_open_files_max();
+    if files_max < u64::from(args.max_connections) + OTHER_FILES {
+        warn!(files_max, "the limit of open files is lower than --max-connections needs; raise it (ulimit -Hn)");
+    }
     // From here on a signal means: stop well.
     let mut stop = StopSignals::listen().map_err(|error| Failure::of_system("listen to signals", &error))?;
     let dev = tokio::select! {

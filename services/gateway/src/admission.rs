@@ -10,10 +10,17 @@
 //!
 //! A compressed message is charged for what it may become, decompressed when it is whole, and then charged for what it
 //! has become. The inner service sees plain messages; its answers are compressed for clients that compress theirs.
+//!
+//! A call of one message has to go on until it is whole and the client says that there is no more; streams may be quiet.
+//!
+//! What a message becomes when it is decoded is told while it passes, see [`eagre_proto::walk`], and charged to a pool of
+//! its own before the last byte of it is given out. Who waits there holds its part of the budget, and who has both waits
+//! for neither, so they never wait for each other.
 
 mod answers;
 mod body;
 mod codec;
+mod elements;
 
 use std::{
     collections::VecDeque,
@@ -22,6 +29,7 @@ use std::{
     time::Duration,
 };
 
+use eagre_proto::walk::Method;
 use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{
@@ -55,12 +63,23 @@ pub(crate) struct ByteBudget {
     /// The part of the budget that messages may have together that are not whole.
     arriving: Arc<Semaphore>,
     total_bytes: usize,
+    /// What messages may take together from when they are decoded until they are something else.
+    decoded: Arc<Semaphore>,
+    decoded_bytes: usize,
 }
 
 /// Bytes granted to one request, which may go on in several parts; returned when the last one is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Grant {
     _permit: Arc<OwnedSemaphorePermit>,
+    decoded: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Grant {
+    /// What the decoded message was granted beside its bytes: to be dropped as soon as that is no more.
+    pub fn decoded(&mut self) -> Option<Arc<OwnedSemaphorePermit>> {
+        self.decoded.take()
+    }
 }
 
 /// The grants of one call's messages, in their order: the service takes one for each message that it reads.
@@ -72,6 +91,8 @@ pub(crate) struct Grants(Arc<Mutex<VecDeque<Grant>>>);
 pub(crate) struct MessageBounds {
     /// A message that announces more is refused unread.
     pub bytes_max: usize,
+    /// A message with more elements in its repeated fields, of all levels together, is refused before it is decoded.
+    pub elements_max: usize,
     /// A message must be whole so long after its grant, however fast it comes.
     pub arrival_max: Duration,
     /// A message that has waited so long for its grant is refused.
@@ -79,13 +100,15 @@ pub(crate) struct MessageBounds {
 }
 
 impl ByteBudget {
-    pub fn new(total_bytes: usize) -> Self {
+    pub fn new(total_bytes: usize, decoded_bytes: usize) -> Self {
         let pool = |bytes| Arc::new(Semaphore::new(bytes));
         Self {
             semaphore: pool(total_bytes),
             begun: pool(total_bytes / BEGUN_SHARE),
             arriving: pool(total_bytes / ARRIVING_SHARE),
             total_bytes,
+            decoded: pool(decoded_bytes),
+            decoded_bytes,
         }
     }
 
@@ -106,23 +129,60 @@ impl Grants {
     }
 
     fn put(&self, permit: OwnedSemaphorePermit) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(Grant { _permit: Arc::new(permit) });
+        let grant = Grant { _permit: Arc::new(permit), decoded: None };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(grant);
+    }
+
+    /// To the grant that was put last.
+    fn put_decoded(&self, permit: OwnedSemaphorePermit) {
+        if let Some(last) = self.0.lock().unwrap_or_else(PoisonError::into_inner).back_mut() {
+            last.decoded = Some(Arc::new(permit));
+        }
+    }
+
+    /// Returns all but the last so many.
+    fn keep(&self, last: usize) {
+        let mut grants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let returned = grants.len().saturating_sub(last);
+        grants.drain(..returned);
     }
 }
 
-/// A gRPC service whose requests are read only as far as the budget grants. The inner service finds [`Grants`] in the
-/// extensions of each request.
+/// Who returns what was granted to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Returned {
+    /// The service, which takes the [`Grants`] out of the extensions of each request.
+    ByService,
+    /// It is returned when a call is answered, or when the next message of a stream is asked for.
+    WithTheCall,
+}
+
+/// A gRPC service whose requests are read only as far as the budget grants.
 #[derive(Debug, Clone)]
-pub(crate) struct Admitted<S> {
+pub struct Admitted<S> {
     inner: S,
     budget: ByteBudget,
     bounds: MessageBounds,
+    returned: Returned,
 }
 
 impl<S> Admitted<S> {
-    pub fn new(inner: S, budget: ByteBudget, bounds: MessageBounds) -> Self {
-        Self { inner, budget, bounds }
+    pub(crate) fn new(inner: S, budget: ByteBudget, bounds: MessageBounds, returned: Returned) -> Self {
+        Self { inner, budget, bounds, returned }
     }
+}
+
+/// How the messages of one call are admitted.
+struct Admission {
+    budget: ByteBudget,
+    bounds: MessageBounds,
+    grants: Grants,
+    /// `None`: nothing is known of its messages.
+    method: Option<Method>,
+    /// The client sends any number of messages, and may be quiet between them.
+    streams: bool,
+    /// Grants are returned when the next message is asked for.
+    returns: bool,
 }
 
 impl<S: NamedService> NamedService for Admitted<S> {
@@ -149,10 +209,23 @@ where
             Err(status) => return std::future::ready(Ok(status.into_http())).boxed(),
         };
         let grants = Grants::default();
-        request.extensions_mut().insert(grants.clone());
-        let (budget, bounds) = (self.budget.clone(), self.bounds);
-        let admitted = |body| Body::new(AdmittedBody::new(body, codecs.requests, budget, grants, bounds));
+        let method = Method::at(request.uri().path());
+        let held = match self.returned {
+            Returned::ByService => {
+                request.extensions_mut().insert(grants.clone());
+                None
+            }
+            Returned::WithTheCall => Some(grants.clone()),
+        };
+        // Reflection is the one stream whose messages are not known here.
+        let is_reflection = || request.uri().path().ends_with("/ServerReflectionInfo");
+        let streams = method.map_or_else(is_reflection, |method| method.streams);
+        let returns = held.is_some() && streams;
+        let admission =
+            Admission { budget: self.budget.clone(), bounds: self.bounds, grants, method, streams, returns };
+        let admitted = |body| Body::new(AdmittedBody::new(body, codecs.requests, admission));
         let answer = self.inner.call(request.map(admitted));
+        let answer = answer.inspect(move |_| drop(held));
         match codecs.answers {
             None => answer.boxed(),
             Some(codec) => answer.map(move |answer| answer.map(|answer| answers::compressed(answer, codec))).boxed(),

@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::service::Routes;
 
+pub use admission::Admitted;
 pub use produce::SteadyCuts;
 use settings::LARGE_OBJECT_BYTES;
 pub use settings::{GatewaySettings, InvalidSettings};
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     budget: ByteBudget,
     /// Of requests that carry no records.
     small_budget: ByteBudget,
+    /// Of requests between nodes.
+    internal_budget: ByteBudget,
     streams: Arc<Streams>,
     tails: Arc<Tails>,
     bounds: Arc<Bounds>,
@@ -86,8 +89,9 @@ impl Gateway {
         let pipeline = Pipeline::start(uploader, sequencer.clone(), directory.clone(), draining.clone());
         let follow = tails.clone().follow(env.clone(), sequencer.clone(), directory.clone());
         let shared = Shared {
-            budget: ByteBudget::new(settings.produce_bytes_max),
-            small_budget: ByteBudget::new(SMALL_REQUESTS_BYTES_MAX),
+            budget: ByteBudget::new(settings.produce_bytes_max, DECODED_BYTES_MAX),
+            small_budget: ByteBudget::new(SMALL_REQUESTS_BYTES_MAX, SMALL_DECODED_BYTES_MAX),
+            internal_budget: ByteBudget::new(INTERNAL_REQUESTS_BYTES_MAX, DECODED_BYTES_MAX),
             streams: Streams::new(settings.streams_max),
             bounds: Arc::new(Bounds::new(sequencer.clone(), tails.clone())),
             ahead: ReadAhead::new(RunBytes::new(reader, sequencer.clone()), settings.read_ahead_bytes_max),
@@ -108,6 +112,16 @@ impl Gateway {
     /// The public gRPC services.
     pub fn routes(&self) -> Routes {
         service::routes(&self.shared)
+    }
+
+    /// A service that other nodes call, to be served beside the public ones: what its requests take is bounded as theirs is.
+    pub fn admit_internal<S>(&self, service: S) -> Admitted<S> {
+        service::internal(&self.shared, service)
+    }
+
+    /// The same for a service whose requests hold names and nothing else, such as health and reflection.
+    pub fn admit_names<S>(&self, service: S) -> Admitted<S> {
+        service::names(&self.shared, service)
     }
 
     /// Returns when the gateway has joined and sees the tails: when it can serve.
@@ -198,6 +212,12 @@ impl Shared {
 
 /// Two of the largest, compressed: such a one is charged for itself and for what it may become.
 const SMALL_REQUESTS_BYTES_MAX: usize = 4 * service::SMALL_MESSAGE_BYTES_MAX;
+
+/// What requests may take from when they are decoded until they are batches or answered: the largest one fits.
+const DECODED_BYTES_MAX: usize = 32 << 20;
+const SMALL_DECODED_BYTES_MAX: usize = 8 << 20;
+/// Two of the largest.
+const INTERNAL_REQUESTS_BYTES_MAX: usize = 2 * eagre_transport::MESSAGE_BYTES_MAX;
 
 /// As many as a producer may have unanswered in one partition.
 const REQUESTS_PER_STREAM_MIN: usize = 16;

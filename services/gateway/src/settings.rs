@@ -23,7 +23,7 @@ pub struct GatewaySettings {
     pub requests_per_stream_max: usize,
     /// Unanswered requests of all produce streams together, but 16 for each in any case.
     pub requests_max: usize,
-    /// Open produce and fetch streams of all clients. Refused beyond.
+    /// Open produce and fetch streams of all clients. Refused beyond. Not fewer than the server's calls: its bound is fair.
     pub streams_max: usize,
     /// An object is cut when it holds so many bytes.
     pub object_bytes_max: usize,
@@ -104,7 +104,7 @@ impl GatewaySettings {
             produce_bytes_max: 80 << 20,
             requests_per_stream_max: 4_096,
             requests_max: 256 << 10,
-            streams_max: 16_384,
+            streams_max: 20_000,
             object_bytes_max,
             object_bytes_busy: 8 << 20,
             object_partitions_max: 10_000,

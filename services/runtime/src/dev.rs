@@ -11,6 +11,7 @@ use axum::Router;
 use eagre_cache::{CacheSettings, PageCaches};
 use eagre_env::{Env, Listener};
 use eagre_objects::{Bucket, BucketUrl};
+use eagre_transport::{Acceptor, ConnectionBounds, Port};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     runtime::{Handle, Runtime},
@@ -42,6 +43,8 @@ pub struct DevSettings {
     pub http: String,
     /// Which build this is.
     pub build: Build,
+    /// Who may connect, to each of the two ports.
+    pub connections: ConnectionBounds,
     /// Serve `/debug/pprof/profile` on the HTTP port, which has to be of the loopback then.
     pub debug_endpoints: bool,
     /// 99 of 100 requests are to be acknowledged within this time; `None`: what fits the bucket.
@@ -89,7 +92,7 @@ pub struct Dev {
     /// Where metrics and health are served.
     pub http: SocketAddr,
     node: Node,
-    http_server: JoinHandle<io::Result<()>>,
+    http_server: JoinHandle<()>,
     stop_http: CancellationToken,
     background: Background,
     upkeep: JoinHandle<()>,
@@ -117,10 +120,11 @@ impl Dev {
             process,
             prometheus: prometheus.clone(),
         });
+        let http_acceptor = Acceptor::new(http_listener, Port::Http, settings.connections);
         let stop_http = CancellationToken::new();
         // It answers while the node starts: a supervisor must not take a slow start for a hang.
         let stop_unless_started = stop_http.clone().drop_guard();
-        let http_server = tokio::spawn(http::serve(http_listener, observer.clone(), more, stop_http.clone()));
+        let http_server = tokio::spawn(http::serve(http_acceptor, observer.clone(), more, stop_http.clone()));
         let bucket = Bucket::open(&env, &settings.bucket).await?;
         let caches = PageCaches::open(&CacheSettings::default()).await;
         let caches = caches.map_err(|error| DevError::Resources(error.to_string()))?;
@@ -129,6 +133,7 @@ impl Dev {
         node_settings.expiry.after = settings.producer_id_expiration;
         let (target, puts) = (settings.target_p99, settings.max_put_per_second);
         node_settings.gateway = node_settings.gateway.with_wishes(target, puts);
+        node_settings.server.connections = settings.connections;
         let parts = NodeParts {
             env,
             bucket,

@@ -2,6 +2,8 @@
 
 mod answer;
 mod api;
+#[cfg(test)]
+mod attacks;
 mod body;
 mod error;
 mod fetch;
@@ -9,7 +11,7 @@ mod produce;
 mod query;
 mod topics;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -18,8 +20,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use eagre_env::{Connection, Listener};
-use eagre_trace::Seldom;
+use eagre_transport::{Acceptor, Guarded};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::Service;
 
@@ -37,48 +44,17 @@ pub trait Observed: Send + Sync + 'static {
 
 pub(crate) use api::router as api;
 
-/// How long accepting pauses after an error of the socket, such as a shortage of file handles.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-struct Accepting {
-    listener: Box<dyn Listener>,
-    trouble: Seldom,
-}
-
-impl axum::serve::Listener for Accepting {
-    type Io = Box<dyn Connection>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            match self.listener.accept().await {
-                Ok(accepted) => return accepted,
-                Err(error) => {
-                    if let Some(held_back) = self.trouble.turn() {
-                        tracing::warn!(%error, held_back, "http connection not accepted");
-                    }
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.listener.local_addr())
-    }
-}
-
 /// What there is, for whoever opens the address in a browser.
 const INDEX: &str = "Eagre\n\n/v1/topics            GET lists topics, POST creates one\n/v1/topics/T          GET describes a topic, DELETE deletes it\n/v1/topics/T/records  POST appends records, GET reads some\n/v1/producers         POST gives a producer id\n/eagre.v1.*           gRPC-web\n/metrics  metrics for Prometheus\n/healthz  200 when the process answers\n/readyz   200 when it holds its shard and has joined it, else 503 and what it waits for\n";
 
+/// The head of a request must be whole after so long, the first one and each that follows on the same connection.
+const HEAD_MAX: Duration = Duration::from_secs(20);
+/// The head of a request may have so many bytes, and a connection takes no more memory for what it reads and writes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
 /// Serves until `stop`: `/` names the others, the API, `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason
 /// until it can serve), and `more`.
-pub(crate) async fn serve(
-    listener: Box<dyn Listener>,
-    observed: Arc<dyn Observed>,
-    more: Router,
-    stop: CancellationToken,
-) -> io::Result<()> {
+pub(crate) async fn serve(mut acceptor: Acceptor, observed: Arc<dyn Observed>, more: Router, stop: CancellationToken) {
     let router = Router::new()
         .route("/", get(|| async { INDEX }))
         .route("/metrics", get(|State(observed): State<Arc<dyn Observed>>| async move { observed.render_metrics() }))
@@ -87,9 +63,36 @@ pub(crate) async fn serve(
         .fallback(call_api)
         .with_state(observed)
         .merge(more);
-    axum::serve(Accepting { listener, trouble: Seldom::new() }, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            stream = acceptor.next() => stream,
+        };
+        connections.spawn(connection(stream, router.clone(), stop.clone()));
+    }
+    drop(acceptor);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Serves one connection until it ends; when the server stops, until the present request is answered.
+async fn connection(stream: Guarded, router: Router, stop: CancellationToken) {
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).max_buf_size(HEAD_BYTES_MAX);
+    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let ended = tokio::select! {
+        biased;
+        ended = served.as_mut() => ended,
+        () = stop.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "an http connection broke");
+    }
 }
 
 async fn call_api(State(observed): State<Arc<dyn Observed>>, request: Request) -> Response {

@@ -14,6 +14,7 @@ mod telemetry;
 
 pub use cut::RequestPace;
 pub use dev::{Dev, DevError, DevSettings};
+pub use eagre_transport::ConnectionBounds;
 pub use http::Observed;
 pub use in_memory::InMemory;
 pub use node::{Node, NodeParts, NodeSettings, StartError};

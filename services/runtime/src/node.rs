@@ -33,6 +33,8 @@ pub struct NodeSettings {
     pub spill: SpillSettings,
     /// When producers are forgotten.
     pub expiry: ExpirySettings,
+    /// Of the gRPC port.
+    pub server: ServerSettings,
 }
 
 impl NodeSettings {
@@ -42,6 +44,7 @@ impl NodeSettings {
             gateway: GatewaySettings::for_bucket(kind),
             spill: SpillSettings::default(),
             expiry: ExpirySettings::default(),
+            server: ServerSettings::default(),
         }
     }
 }
@@ -84,7 +87,7 @@ impl Node {
     pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
         let NodeParts { env, bucket, caches, grpc, advertised, background, stop_limit, settings } = parts;
         let peers = Arc::new(GrpcPeers::new(env.network.clone()));
-        let NodeSettings { gateway, spill, expiry } = settings;
+        let NodeSettings { gateway, spill, expiry, server } = settings;
         let usual = SequencerSettings::new(advertised, store(&bucket, background));
         let settings = SequencerSettings { stop_limit, spill, expiry, ..usual };
         let shard = settings.shard;
@@ -98,13 +101,13 @@ impl Node {
         let (reflection, old_reflection) = reflection();
         let routes = gateway
             .routes()
-            .add_service(internal.into_service())
-            .add_service(health::service(state, stop_serving.clone()))
-            .add_service(reflection)
-            .add_service(old_reflection);
+            .add_service(gateway.admit_internal(internal.into_service()))
+            .add_service(gateway.admit_names(health::service(state, stop_serving.clone())))
+            .add_service(gateway.admit_names(reflection))
+            .add_service(gateway.admit_names(old_reflection));
         let stopped = stop_serving.clone().cancelled_owned();
         // Rivals ask a node how it is from the moment of its claim on, so it serves before it claims.
-        let server = tokio::spawn(eagre_transport::serve(grpc, routes, ServerSettings::default(), stopped));
+        let server = tokio::spawn(eagre_transport::serve(grpc, routes, server, stopped));
         let node = Self { gateway, sequencer, stop_limit, stop_serving, server };
         if let Err(error) = node.sequencer.start().await {
             node.stop().await;

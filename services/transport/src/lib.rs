@@ -2,15 +2,24 @@
 //!
 //! HTTP/2 windows are memory that a slow peer can pin, and small ones cost more than half the throughput. So a server
 //! gives each connection a window out of one byte budget ([`ServerSettings::windows_total_bytes`]): large while
-//! connections are few, small when they are many. What all peers together can pin is bounded by the budget and by
-//! [`WINDOW_BYTES_MIN`] for each connection beyond it.
+//! connections are few, small when they are many. What all peers together can pin is bounded by the budget, by
+//! [`WINDOW_BYTES_MIN`] for each of a thousand connections beyond it, and by 8 KiB for each open call of all others.
+//!
+//! Who connects is a stranger: connections are bounded in number, in all and by source ([`ConnectionBounds`]), calls in all
+//! and by connection, headers in size, resets in number, and a connection has to begin in time.
 
+mod calls;
 mod channel;
 mod connection;
+mod door;
+mod guarded;
+mod metrics;
 mod server;
 mod windows;
 
 pub use channel::{ChannelSettings, InvalidEndpoint, channel};
+pub use door::{Acceptor, ConnectionBounds, Port};
+pub use guarded::Guarded;
 pub use server::{ServerSettings, serve};
 pub use windows::WINDOW_BYTES_MIN;
 

@@ -8,11 +8,19 @@ use std::sync::{
 /// What a connection gets when the budget is spent: HTTP/2's own default.
 pub const WINDOW_BYTES_MIN: u32 = 64 << 10;
 
+/// So many connections beyond the budget have the whole of that for one stream too.
+const LEAST_WINDOWS_MAX: usize = 1_024;
+/// What a stream of a later one gets. A connection's own window cannot be less than HTTP/2's default; a stream's can, and
+/// there are not as many streams as there may be connections with several each: calls are bounded in number.
+const STREAM_WINDOW_BYTES_MIN: u32 = 8 << 10;
+
 /// The bytes that all peers together may have in flight to this server.
 #[derive(Debug)]
 pub(crate) struct WindowBudget {
     free_bytes: AtomicUsize,
     connection_bytes_max: u32,
+    /// Connections that have the least window.
+    least: AtomicUsize,
 }
 
 /// One connection's part of the budget; returned when dropped.
@@ -20,12 +28,15 @@ pub(crate) struct WindowBudget {
 pub(crate) struct WindowLease {
     budget: Arc<WindowBudget>,
     pub bytes: u32,
+    /// What one stream may have of them.
+    pub stream_bytes: u32,
     charged_bytes: usize,
 }
 
 impl WindowBudget {
     pub fn new(total_bytes: usize, connection_bytes_max: u32) -> Arc<Self> {
-        Arc::new(Self { free_bytes: AtomicUsize::new(total_bytes), connection_bytes_max })
+        let (free_bytes, least) = (AtomicUsize::new(total_bytes), AtomicUsize::new(0));
+        Arc::new(Self { free_bytes, connection_bytes_max, least })
     }
 
     /// Never fails: beyond the budget a connection gets the least window, uncharged.
@@ -35,7 +46,12 @@ impl WindowBudget {
             let bytes = share_of(free, self.connection_bytes_max);
             let charged = usize::try_from(bytes).unwrap_or(free).min(free);
             match self.free_bytes.compare_exchange_weak(free, free - charged, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return WindowLease { budget: self.clone(), bytes, charged_bytes: charged },
+                Ok(_) => {
+                    let is_late =
+                        bytes == WINDOW_BYTES_MIN && self.least.fetch_add(1, Ordering::Relaxed) >= LEAST_WINDOWS_MAX;
+                    let stream_bytes = if is_late { STREAM_WINDOW_BYTES_MIN } else { bytes };
+                    return WindowLease { budget: self.clone(), bytes, stream_bytes, charged_bytes: charged };
+                }
                 Err(now) => free = now,
             }
         }
@@ -45,6 +61,9 @@ impl WindowBudget {
 impl Drop for WindowLease {
     fn drop(&mut self) {
         self.budget.free_bytes.fetch_add(self.charged_bytes, Ordering::Relaxed);
+        if self.bytes == WINDOW_BYTES_MIN {
+            self.budget.least.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -68,6 +87,9 @@ mod tests {
         assert_eq!(leases[1_999].bytes, WINDOW_BYTES_MIN);
         let total: usize = leases.iter().map(|lease| lease.bytes as usize).sum();
         assert!(total <= 64 * MIB + 2_000 * WINDOW_BYTES_MIN as usize, "{total}");
+        let whole = leases.iter().filter(|lease| lease.stream_bytes == lease.bytes).count();
+        assert!((LEAST_WINDOWS_MAX..LEAST_WINDOWS_MAX + 100).contains(&whole), "{whole}");
+        assert_eq!(leases[1_999].stream_bytes, STREAM_WINDOW_BYTES_MIN);
     }
 
     #[test]
@@ -76,6 +98,7 @@ mod tests {
         let leases: Vec<_> = (0..500).map(|_| budget.lease()).collect();
         drop(leases);
         assert_eq!(budget.free_bytes.load(Ordering::Relaxed), 64 * MIB);
+        assert_eq!(budget.least.load(Ordering::Relaxed), 0);
         assert_eq!(budget.lease().bytes, 8 << 20);
     }
 }

@@ -36,6 +36,16 @@ impl HostIdentity {
     }
 }
 
+/// Lets this process have as many files and sockets open as the system's administrator allows, where a shell's default is
+/// lower; returns how many. It stays as it is where the system says no.
+pub fn raise_open_files_max() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let holds = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
+    holds.current.unwrap_or(u64::MAX)
+}
+
 /// What `/proc` says of a process id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {

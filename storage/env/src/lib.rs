@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, SystemClock};
 pub use failpoint::FailPoints;
-pub use host::HostIdentity;
+pub use host::{HostIdentity, raise_open_files_max};
 pub use network::{Connection, Listener, Network, TcpNetwork};
 pub use planted::PlantedBug;
 pub use random::{Randomness, SeededRandomness, system_randomness};

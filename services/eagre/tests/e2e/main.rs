@@ -19,6 +19,8 @@ mod golden_bucket;
 #[cfg(test)]
 mod http_api;
 #[cfg(test)]
+mod idle;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod metrics;

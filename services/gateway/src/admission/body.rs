@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::PollSemaphore;
 use tonic::{Status, body::Body};
 
-use super::{ByteBudget, Grants, MessageBounds, PREFIX_BYTES, codec::Codec, message_bytes};
+use super::{Admission, Grants, MessageBounds, PREFIX_BYTES, codec::Codec, elements::ElementMeter, message_bytes};
 use crate::{metrics, refusal::Refusal};
 
 /// The flag of a message that is compressed.
@@ -50,8 +50,19 @@ pub(super) struct AdmittedBody {
     arrival: Option<Arrival>,
     /// The present message is compressed: its grant, for what it may become. It stays in what is held until it is whole.
     compressed: Option<OwnedSemaphorePermit>,
-    /// The rest of a message that was decompressed, behind its prefix.
-    decompressed: Option<Bytes>,
+    /// A message that was decompressed: prefix and contents, each until it is given out.
+    decompressed: [Option<Bytes>; 2],
+    elements: ElementMeter,
+    /// Nothing of the present message was given out, so that its prefix comes first.
+    at_prefix: bool,
+    /// The client may be quiet between messages.
+    streams: bool,
+    /// Runs while it is quiet and may not be.
+    quiet: Option<Pin<Box<Sleep>>>,
+    /// Grants go back when the next message is asked for.
+    returns: bool,
+    /// How it ends, when what came before it is given out.
+    failure: Option<Refusal>,
     /// Runs while a grant is awaited.
     grant_wait: Option<Pin<Box<Sleep>>>,
 }
@@ -64,8 +75,11 @@ struct Arrival {
     timer: Pin<Box<Sleep>>,
 }
 
+/// A call of one message in which nothing comes for so long is given up: before its message, and before its end.
+const QUIET_MAX: Duration = Duration::from_secs(10);
+
 /// What becomes of the message at a place in what is held.
-enum Admission {
+enum Place {
     /// Its bytes, prefix included, may be given out.
     Granted(usize),
     /// More of it has to come first.
@@ -73,8 +87,10 @@ enum Admission {
 }
 
 impl AdmittedBody {
-    pub fn new(inner: Body, codec: Option<Codec>, budget: ByteBudget, grants: Grants, bounds: MessageBounds) -> Self {
+    pub fn new(inner: Body, codec: Option<Codec>, admission: Admission) -> Self {
+        let Admission { budget, bounds, grants, method, streams, returns } = admission;
         Self {
+            elements: ElementMeter::new(method, bounds.elements_max, &budget),
             inner,
             begun_bytes_max: budget.begun_bytes(),
             total_bytes: budget.total_bytes,
@@ -90,22 +106,36 @@ impl AdmittedBody {
             arriving_permit: None,
             arrival: None,
             compressed: None,
-            decompressed: None,
+            decompressed: [None, None],
+            at_prefix: false,
+            streams,
+            quiet: None,
+            returns,
+            failure: None,
             grant_wait: None,
         }
     }
 
+    /// A message is granted and has not been given out to its end.
+    fn is_within_message(&self) -> bool {
+        self.granted_bytes > 0 || self.decompressed.iter().any(Option::is_some)
+    }
+
     /// Gives out as much of what is held as is granted. `Ready(None)`: more bytes are needed first.
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
-        if let Some(rest) = self.decompressed.take() {
-            return Poll::Ready(Ok(Some(rest)));
+        if let Some(refusal) = self.failure.take() {
+            return Poll::Ready(Err(refused(&refusal)));
+        }
+        if self.decompressed.iter().any(Option::is_some) {
+            ready!(self.poll_decoded(cx));
+            return Poll::Ready(Ok(self.decompressed.iter_mut().find_map(Option::take)));
         }
         let mut end = 0;
         while end < self.held.len() {
             if self.granted_bytes == 0 {
                 match self.poll_admission(cx, end) {
-                    Poll::Ready(Ok(Admission::Granted(bytes))) => self.granted_bytes = bytes,
-                    Poll::Ready(Ok(Admission::Incomplete)) => break,
+                    Poll::Ready(Ok(Place::Granted(bytes))) => self.granted_bytes = bytes,
+                    Poll::Ready(Ok(Place::Incomplete)) => break,
                     // Those before it go first; this comes up again.
                     Poll::Ready(Err(_)) | Poll::Pending if end > 0 => break,
                     Poll::Ready(Err(status)) => return Poll::Ready(Err(status)),
@@ -117,9 +147,23 @@ impl AdmittedBody {
                     self.compressed = Some(permit);
                     break;
                 }
-                return Poll::Ready(self.decompress(permit).map(Some));
+                self.decompress(permit)?;
+                return self.poll_held(cx);
             }
             let part = self.granted_bytes.min(self.held.len() - end);
+            match self.read(end, part) {
+                Ok(()) => {}
+                Err(refusal) if end > 0 => {
+                    self.failure = Some(refusal);
+                    break;
+                }
+                Err(refusal) => return Poll::Ready(Err(refused(&refusal))),
+            }
+            match self.poll_decoded(cx) {
+                Poll::Ready(()) => {}
+                Poll::Pending if end > 0 => break,
+                Poll::Pending => return Poll::Pending,
+            }
             end += part;
             self.given(part);
         }
@@ -127,9 +171,31 @@ impl AdmittedBody {
         Poll::Ready(Ok(given))
     }
 
-    /// Takes the whole compressed message out of what is held; returns the prefix of the plain one. What the grant was for
-    /// and is not needed goes back.
-    fn decompress(&mut self, mut permit: OwnedSemaphorePermit) -> Result<Bytes, Status> {
+    /// Reads a part of the present message, unless all of it was read and its charge is waited for.
+    fn read(&mut self, at: usize, part: usize) -> Result<(), Refusal> {
+        if self.elements.has_ended() {
+            return Ok(());
+        }
+        let prefix = if self.at_prefix { PREFIX_BYTES } else { 0 };
+        self.at_prefix = false;
+        self.elements.read(&self.held[at + prefix..at + part])?;
+        if part == self.granted_bytes {
+            self.elements.end();
+        }
+        Ok(())
+    }
+
+    /// Ready when what the present message becomes is charged, or the end of it is not here.
+    fn poll_decoded(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(permit) = ready!(self.elements.poll_granted(cx)) {
+            self.grants.put_decoded(permit);
+            self.grant_wait = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Takes the whole compressed message out of what is held. What the grant was for and is not needed goes back.
+    fn decompress(&mut self, mut permit: OwnedSemaphorePermit) -> Result<(), Status> {
         let message = self.held.split_to(self.granted_bytes);
         self.given(message.len());
         let Some(codec) = self.codec else { return Err(no_codec()) };
@@ -139,10 +205,13 @@ impl AdmittedBody {
         drop(permit.split(permit.num_permits().saturating_sub(needed)));
         self.grants.put(permit);
         let length = u32::try_from(plain.len()).map_err(|_| stopped())?;
-        self.decompressed = (!plain.is_empty()).then(|| plain.into());
+        self.elements.begin(plain.len());
+        self.elements.read(&plain).map_err(|refusal| refused(&refusal))?;
+        self.elements.end();
         let mut prefix = BytesMut::from(&[0][..]);
         prefix.extend_from_slice(&length.to_be_bytes());
-        Ok(prefix.freeze())
+        self.decompressed = [Some(prefix.freeze()), (!plain.is_empty()).then(|| plain.into())];
+        Ok(())
     }
 
     fn given(&mut self, bytes: usize) {
@@ -156,9 +225,9 @@ impl AdmittedBody {
     /// A message that is here is charged at once. Another one holds a little of its own until there is more than a
     /// beginning of it, and then a part of what all incomplete ones may have: so those who announce much and send little
     /// stand in each other's way only.
-    fn poll_admission(&mut self, cx: &mut Context<'_>, at: usize) -> Poll<Result<Admission, Status>> {
+    fn poll_admission(&mut self, cx: &mut Context<'_>, at: usize) -> Poll<Result<Place, Status>> {
         let rest = &self.held[at..];
-        let Some(message) = message_bytes(rest) else { return Poll::Ready(Ok(Admission::Incomplete)) };
+        let Some(message) = message_bytes(rest) else { return Poll::Ready(Ok(Place::Incomplete)) };
         let is_compressed = rest[0] == COMPRESSED;
         let here = rest.len() - PREFIX_BYTES;
         if message > self.bounds.bytes_max {
@@ -180,7 +249,7 @@ impl AdmittedBody {
                 self.granted();
             }
             if here < BEGUN_BYTES {
-                return Poll::Ready(Ok(Admission::Incomplete));
+                return Poll::Ready(Ok(Place::Incomplete));
             }
             if self.arriving_permit.is_none() {
                 let permit = ready!(self.arriving.poll_acquire_many(cx, permits(message)));
@@ -192,10 +261,12 @@ impl AdmittedBody {
             self.compressed = Some(permit);
         } else {
             self.grants.put(permit);
+            self.elements.begin(message);
+            self.at_prefix = true;
         }
         self.begun_permit = None;
         self.granted();
-        Poll::Ready(Ok(Admission::Granted(PREFIX_BYTES + message)))
+        Poll::Ready(Ok(Place::Granted(PREFIX_BYTES + message)))
     }
 
     /// What was waited for came from this gateway, so the client's time begins anew.
@@ -218,7 +289,7 @@ impl AdmittedBody {
     fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
         if self.granted_bytes == 0 && self.held.is_empty() {
             self.arrival = None;
-            return Poll::Pending;
+            return if self.streams { Poll::Pending } else { self.poll_quiet(cx) };
         }
         let arrival_max = self.bounds.arrival_max;
         let arrival = self.arrival.get_or_insert_with(|| {
@@ -236,24 +307,38 @@ impl AdmittedBody {
         Poll::Ready(refused(&Refusal::Unavailable(text)))
     }
 
-    /// Takes bytes of the client; returns what can be given out as it is.
-    fn received(&mut self, mut data: Bytes) -> Option<Bytes> {
+    /// Fails when nothing has come for too long.
+    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        let quiet = self.quiet.get_or_insert_with(|| Box::pin(sleep(QUIET_MAX)));
+        ready!(quiet.as_mut().poll(cx));
+        let text = format!("nothing has come of the call for {QUIET_MAX:?}, neither its message nor its end");
+        Poll::Ready(refused(&Refusal::Unavailable(text)))
+    }
+
+    /// Takes bytes of the client; returns what can be given out as it is: not the last byte of a message, which waits until
+    /// what the message becomes is charged.
+    fn received(&mut self, mut data: Bytes) -> Result<Option<Bytes>, Status> {
+        self.quiet = None;
         if let Some(arrival) = &mut self.arrival {
             arrival.bytes += data.len();
         }
-        let passes =
-            if self.held.is_empty() && self.compressed.is_none() { self.granted_bytes.min(data.len()) } else { 0 };
+        let passes = if self.held.is_empty() && self.compressed.is_none() {
+            self.granted_bytes.saturating_sub(1).min(data.len())
+        } else {
+            0
+        };
         let passing = data.split_to(passes);
         self.held.extend_from_slice(&data);
         if passes == 0 {
-            return None;
+            return Ok(None);
         }
+        self.elements.read(&passing).map_err(|refusal| refused(&refusal))?;
         self.given(passes);
-        Some(passing)
+        Ok(Some(passing))
     }
 }
 
-fn permits(bytes: usize) -> u32 {
+pub(super) fn permits(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
@@ -278,6 +363,10 @@ impl HttpBody for AdmittedBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
+        if this.returns {
+            // Whoever asks for more has taken all messages but the one that is on its way.
+            this.grants.keep(usize::from(this.is_within_message()));
+        }
         loop {
             match this.poll_held(cx) {
                 Poll::Ready(Ok(Some(given))) => return Poll::Ready(Some(Ok(Frame::data(given)))),
@@ -287,11 +376,11 @@ impl HttpBody for AdmittedBody {
             }
             match Pin::new(&mut this.inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => {
-                        if let Some(passing) = this.received(data) {
-                            return Poll::Ready(Some(Ok(Frame::data(passing))));
-                        }
-                    }
+                    Ok(data) => match this.received(data) {
+                        Ok(Some(passing)) => return Poll::Ready(Some(Ok(Frame::data(passing)))),
+                        Ok(None) => {}
+                        Err(status) => return Poll::Ready(Some(Err(status))),
+                    },
                     Err(frame) => return Poll::Ready(Some(Ok(frame))),
                 },
                 Poll::Ready(Some(Err(status))) => return Poll::Ready(Some(Err(status))),
@@ -307,7 +396,7 @@ impl HttpBody for AdmittedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_empty() && self.inner.is_end_stream()
+        self.held.is_empty() && self.decompressed.iter().all(Option::is_none) && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,4 +1,7 @@
-//! Bodies of JSON requests: bounded before they are read, and told apart from what is not JSON.
+//! Bodies of JSON requests: bounded before they are read and before they are parsed, and told apart from what is not JSON.
+//!
+//! `{}` is a record of two bytes as text and of hundreds when it is parsed, so objects are counted first and charged to a
+//! pool of their own: who waits there has the text, and who has both waits for neither.
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
@@ -17,10 +20,17 @@ use super::error::ApiError;
 
 /// The largest body.
 const BODY_BYTES_MAX: usize = 4 << 20;
-/// What a body may take while it is parsed, for each of its bytes.
+/// What a body and the strings in it may take, for each of its bytes.
 const PARSED_FACTOR: usize = 4;
 /// What all bodies may take together: two of the largest.
 const BUDGET_BYTES: usize = 2 * PARSED_FACTOR * BODY_BYTES_MAX;
+/// Objects of one body: records and headers of all of them, together.
+const OBJECTS_MAX: usize = 20_000;
+/// What an object may take beside its strings, when it is parsed and on its way to the service: a record takes most.
+const OBJECT_BYTES: usize = 720;
+/// What all objects may take together: the most of one body, and a little.
+const OBJECTS_BUDGET_BYTES: usize = 16 << 20;
+const _: () = assert!(OBJECTS_MAX * OBJECT_BYTES <= OBJECTS_BUDGET_BYTES);
 /// A body must be whole after so long, and so long it may have to wait for its turn.
 const ARRIVAL_MAX: Duration = Duration::from_secs(30);
 /// Records of one request, and headers of one record.
@@ -29,17 +39,28 @@ pub(super) const HEADERS_MAX: usize = 1_000;
 
 /// The memory of JSON requests.
 #[derive(Debug, Clone)]
-pub(super) struct JsonBudget(Arc<Semaphore>);
+pub(super) struct JsonBudget {
+    texts: Arc<Semaphore>,
+    objects: Arc<Semaphore>,
+}
+
+/// What a body was granted; returned when dropped.
+#[derive(Debug)]
+pub(super) struct Granted {
+    _text: OwnedSemaphorePermit,
+    _objects: OwnedSemaphorePermit,
+}
 
 impl Default for JsonBudget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(BUDGET_BYTES)))
+        let pool = |bytes| Arc::new(Semaphore::new(bytes));
+        Self { texts: pool(BUDGET_BYTES), objects: pool(OBJECTS_BUDGET_BYTES) }
     }
 }
 
 impl JsonBudget {
-    /// Reads and parses a body. What it was granted is held as long as the permit.
-    pub async fn read<T: DeserializeOwned>(&self, request: Request) -> Result<(T, OwnedSemaphorePermit), ApiError> {
+    /// Reads and parses a body. What it was granted has to be held as long as it is there.
+    pub async fn read<T: DeserializeOwned>(&self, request: Request) -> Result<(T, Granted), ApiError> {
         check_content_type(&request)?;
         let length = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
         let length: usize = length.unwrap_or(BODY_BYTES_MAX);
@@ -49,8 +70,13 @@ impl JsonBudget {
             return Err(too_large());
         }
         let arrived = timeout(ARRIVAL_MAX, self.take_in(request.into_body(), length)).await;
-        let (bytes, permit) = match arrived {
+        let (bytes, granted) = match arrived {
             Ok(Ok(taken)) => taken,
+            Ok(Err(Broken::TooMany)) => {
+                let text =
+                    format!("the body has more than {OBJECTS_MAX} objects: records, and their headers; split it");
+                return Err(ApiError::too_large(text));
+            }
             Ok(Err(Broken::TooLong)) => return Err(too_large()),
             Ok(Err(Broken::Off)) => return Err(ApiError::invalid("body", "the body is not whole; send it again")),
             Err(_) => {
@@ -59,11 +85,11 @@ impl JsonBudget {
             }
         };
         let parsed = parse(&bytes)?;
-        Ok((parsed, permit))
+        Ok((parsed, granted))
     }
 
     /// A body of at most so many bytes. It is charged as it arrives: who announces much and sends nothing holds nobody up.
-    async fn take_in(&self, body: Body, length_max: usize) -> Result<(Vec<u8>, OwnedSemaphorePermit), Broken> {
+    async fn take_in(&self, body: Body, length_max: usize) -> Result<(Vec<u8>, Granted), Broken> {
         let (mut bytes, mut pieces) = (Vec::new(), body.into_data_stream());
         let mut held = self.grant(1).await;
         while let Some(piece) = pieces.next().await {
@@ -74,18 +100,44 @@ impl JsonBudget {
             held.merge(self.grant(piece.len()).await);
             bytes.extend_from_slice(&piece);
         }
-        Ok((bytes, held))
+        let objects = objects(&bytes);
+        if objects > OBJECTS_MAX {
+            return Err(Broken::TooMany);
+        }
+        let objects = acquire(&self.objects, objects * OBJECT_BYTES).await;
+        Ok((bytes, Granted { _text: held, _objects: objects }))
     }
 
     async fn grant(&self, bytes: usize) -> OwnedSemaphorePermit {
-        let permits = u32::try_from(bytes * PARSED_FACTOR).unwrap_or(u32::MAX);
-        self.0.clone().acquire_many_owned(permits).await.expect("nobody closes it")
+        acquire(&self.texts, bytes * PARSED_FACTOR).await
     }
+}
+
+async fn acquire(pool: &Arc<Semaphore>, bytes: usize) -> OwnedSemaphorePermit {
+    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+    pool.clone().acquire_many_owned(permits).await.expect("nobody closes it")
+}
+
+/// How many objects begin in a text, wherever it is JSON: braces within strings are none.
+fn objects(text: &[u8]) -> usize {
+    let (mut objects, mut in_string, mut escaped) = (0, false, false);
+    for &byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' if !in_string => objects += 1,
+            _ => {}
+        }
+    }
+    objects
 }
 
 /// Why a body is not taken.
 enum Broken {
     TooLong,
+    /// It has more objects than may be.
+    TooMany,
     /// The connection ended before it did.
     Off,
 }
@@ -144,8 +196,13 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for AtMost<T, MAX>
 
 #[cfg(test)]
 mod tests {
+    use eagre_mutate::{CountingAllocator, peak_of};
+
     use super::*;
-    use crate::http::produce::ProduceBody;
+    use crate::http::produce::{ProduceBody, wire_records};
+
+    #[global_allocator]
+    static ALLOCATOR: CountingAllocator = CountingAllocator;
 
     #[test]
     fn what_is_not_what_is_expected_is_told_so() {
@@ -176,5 +233,63 @@ mod tests {
         }
         assert!(parse::<ProduceBody>(b"{\"records\":[{\"value\":\"\xff\"}]}").is_err(), "wrong UTF-8");
         assert!(parse::<ProduceBody>(br#"{"records":[{"value":"\u00e9"},{}]}"#).is_ok());
+    }
+
+    #[test]
+    fn objects_are_counted_where_they_are_some() {
+        for (text, count) in [
+            ("", 0),
+            (r#"{"records":[{},{"value":"a"}]}"#, 3),
+            (r#"{"value":"{{\"{\\"}"#, 1),
+            (r#"{"value":"\\"}{"#, 2),
+            (r#""{"#, 0),
+        ] {
+            assert_eq!(objects(text.as_bytes()), count, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_parsed_takes_no_more_than_it_is_charged() {
+        let header = r#"{"key":""}"#;
+        let cases = [
+            ("empty records", format!("{}{{}}", "{},".repeat(9_999))),
+            ("a header each", vec![format!(r#"{{"headers":[{header}]}}"#); 9_000].join(",")),
+            ("headers", vec![format!(r#"{{"headers":[{}]}}"#, vec![header; 999].join(",")); 19].join(",")),
+            ("keys", vec![r#"{"key":"k"}"#; 9_000].join(",")),
+            ("values", format!(r#"{{"value":"{}"}}"#, "v".repeat(1 << 20))),
+        ];
+        for (what, records) in cases {
+            let body = format!(r#"{{"records":[{records}]}}"#);
+            let objects = objects(body.as_bytes());
+            let charged = body.len() * PARSED_FACTOR + objects * OBJECT_BYTES;
+            let (records, peak_bytes) = peak_of(|| {
+                let parsed = parse::<ProduceBody>(body.as_bytes()).expect(what);
+                wire_records(parsed).expect(what)
+            });
+            assert!(peak_bytes + body.len() <= charged, "{what}: {peak_bytes} bytes, charged are {charged}");
+            assert!(objects > records.len() && objects <= OBJECTS_MAX, "{what}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn objects_wait_for_their_grant_and_too_many_are_refused() {
+        let request = |objects: usize| {
+            let body = format!(r#"{{"records":[{}{{}}]}}"#, "{},".repeat(objects - 2));
+            Request::builder().header("content-type", "application/json").body(Body::from(body)).expect("well-formed")
+        };
+        let budget = JsonBudget::default();
+        let refused = budget.read::<ProduceBody>(request(OBJECTS_MAX + 1)).await.expect_err("too many");
+        assert!(format!("{refused:?}").contains("20000 objects"), "{refused:?}");
+        let mut held = Vec::new();
+        let refused = loop {
+            match budget.read::<ProduceBody>(request(10_001)).await {
+                Ok(read) => held.push(read),
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!(held.len(), OBJECTS_BUDGET_BYTES / (10_001 * OBJECT_BYTES), "{refused:?}");
+        drop(held);
+        assert_eq!(budget.objects.available_permits(), OBJECTS_BUDGET_BYTES);
+        assert_eq!(budget.texts.available_permits(), BUDGET_BYTES);
     }
 }

@@ -83,13 +83,12 @@ pub(super) async fn produce(
     let (body, _granted) = api.budget.read::<ProduceBody>(request).await?;
     let count = body.records.len();
     let partition = body.partition;
-    let records = body.records.into_iter().enumerate().map(|(number, body)| record(number, body));
-    let records = records.collect::<Result<Vec<_>, _>>()?;
-    let producer = body.producer.map(|producer| ProducerSequence {
+    let producer = body.producer.as_ref().map(|producer| ProducerSequence {
         producer_id: producer.id,
         producer_epoch: producer.epoch,
         first_sequence: producer.first_sequence,
     });
+    let records = wire_records(body)?;
     let payload = Some(Payload::Records(RecordList { records }));
     let mut service = ProduceServiceClient::new(api.routes)
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
@@ -117,6 +116,11 @@ pub(super) async fn init_producer(State(api): State<Api>, request: Request) -> R
     body::check_content_type(&request)?;
     let answer = ProduceServiceClient::new(api.routes).init_producer(InitProducerRequest {}).await?.into_inner();
     Ok(Json(NewProducer { id: answer.producer_id, epoch: answer.producer_epoch }))
+}
+
+/// The records as the service takes them.
+pub(super) fn wire_records(body: ProduceBody) -> Result<Vec<Record>, ApiError> {
+    body.records.into_iter().enumerate().map(|(number, body)| record(number, body)).collect()
 }
 
 fn record(number: usize, body: RecordBody) -> Result<Record, ApiError> {

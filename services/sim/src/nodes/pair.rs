@@ -50,7 +50,7 @@ pub(super) async fn serve(
     let reader = RunReader::new(&env, bucket.clone(), caches, &ReaderSettings::default());
     let gateway = Gateway::start(env, bucket, reader, following, given.gateway).map_err(|error| error.to_string())?;
     let internal = SequencerServer::new(own.clone(), own.clone(), shard);
-    let routes = gateway.routes().add_service(internal.into_service());
+    let routes = gateway.routes().add_service(gateway.admit_internal(internal.into_service()));
     let (stop_serving, until_stopped) = oneshot::channel::<()>();
     let serving = eagre_transport::serve(grpc, routes, ServerSettings::default(), async {
         // A sender that is gone says the same.
