@@ -18,10 +18,10 @@ use std::{sync::Arc, time::Duration};
 use eagre_env::Env;
 use eagre_log::RunReader;
 use eagre_model::TopicRecord;
-use eagre_objects::Bucket;
+use eagre_objects::{Bucket, Presence};
 use eagre_sequencer_api::{Sequencer, SequencerError};
 use eagre_trace::Seldom;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::service::Routes;
 
@@ -59,6 +59,7 @@ pub(crate) struct Shared {
     /// Bytes of messages over the usual size that were made and not taken.
     large_messages: Arc<Semaphore>,
     read_trouble: Seldom,
+    presence: Presence,
     /// Set when the gateway goes away, or its pipeline has ended.
     draining: CancellationToken,
 }
@@ -81,6 +82,7 @@ impl Gateway {
         let settings = Arc::new(settings);
         let directory = Arc::new(TopicDirectory::new(sequencer.clone(), settings.topics_cached_max));
         let tails = Arc::new(Tails::new(settings.recent_runs_max));
+        let presence = bucket.presence().clone();
         let uploader = Uploader::new(env.clone(), bucket, reader.clone(), settings.clone());
         let draining = CancellationToken::new();
         let pipeline = Pipeline::start(uploader, sequencer.clone(), directory.clone(), draining.clone());
@@ -92,6 +94,7 @@ impl Gateway {
             bounds: Arc::new(Bounds::new(sequencer.clone(), tails.clone())),
             ahead: ReadAhead::new(RunBytes::new(reader, sequencer.clone()), settings.read_ahead_bytes_max),
             read_trouble: Seldom::new(),
+            presence,
             large_messages: Arc::new(Semaphore::new(settings.large_messages_bytes_max)),
             draining,
             env,
@@ -160,6 +163,33 @@ impl Shared {
         Ok(())
     }
 
+    /// The answer to a question, which changes nothing, if it comes in time.
+    async fn answer<T>(&self, question: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        self.answer_within(self.settings.call_answer_max, question).await
+    }
+
+    /// The same for a question that may have to read much.
+    async fn answer_within<T>(
+        &self,
+        max: Duration,
+        question: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        timeout(max, question).await.unwrap_or_else(|_| Err(Refusal::Unavailable(self.late(max))))
+    }
+
+    /// The outcome of a change, if it is known in time.
+    async fn outcome<T>(&self, change: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        let max = self.settings.call_answer_max;
+        timeout(max, change).await.unwrap_or_else(|_| Err(Refusal::OutcomeUnknown(self.late(max))))
+    }
+
+    fn late(&self, max: Duration) -> String {
+        match self.presence.absence() {
+            Some(why) => format!("there was no answer within {max:?}, and the bucket does not serve: {why}"),
+            None => format!("there was no answer within {max:?}"),
+        }
+    }
+
     /// A topic, and the place in it that a request means. What is remembered of the topic may be out of date, so that only
     /// what the sequencer says is a reason to refuse.
     async fn locate<T>(
@@ -173,7 +203,8 @@ impl Shared {
             return Ok((topic, found));
         }
         check_topic_name("topic", name)?;
-        let topic = self.directory.lookup(name).await.map_err(|error| Refusal::of_lookup(error, name))?;
+        let lookup = async { self.directory.lookup(name).await.map_err(|error| Refusal::of_lookup(error, name)) };
+        let topic = self.answer(lookup).await?;
         let found = place(&topic)?;
         Ok((topic, found))
     }

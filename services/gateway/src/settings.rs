@@ -47,6 +47,9 @@ pub struct GatewaySettings {
     /// A request that is not answered after so long is refused, or told that its outcome is unknown. So long may it also
     /// wait for room in the gateway before that.
     pub answer_after_max: Duration,
+    /// A call that carries no records, as one that creates a topic, is answered after so long in any case. Less than what clients
+    /// wait by default, so that they hear why.
+    pub call_answer_max: Duration,
     /// A message of a produce request must have arrived so long after it was granted its memory; one that comes too
     /// slowly is given up before.
     pub message_arrival_max: Duration,
@@ -102,6 +105,7 @@ impl GatewaySettings {
             upload_retry_max: Duration::from_secs(10),
             upload_attempt_max: Duration::from_secs(30),
             answer_after_max: Duration::from_secs(30),
+            call_answer_max: Duration::from_secs(8),
             message_arrival_max: Duration::from_secs(30),
             read_ahead_bytes_max: 64 << 20,
             read_ahead_per_stream_bytes_max: 16 << 20,

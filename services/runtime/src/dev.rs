@@ -21,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     http::{self, Observed},
-    node::{Node, NodeParts, NodeSettings, NodeState, StartError},
+    node::{Node, NodeParts, NodeSettings, StartError},
     profile,
+    state::NodeState,
     telemetry::{self, Build, ProcessMetrics},
 };
 
@@ -201,6 +202,7 @@ struct Observer {
     prometheus: PrometheusHandle,
 }
 
+#[tonic::async_trait]
 impl Observed for Observer {
     fn render_metrics(&self) -> String {
         if let Some(state) = self.state.get() {
@@ -210,8 +212,8 @@ impl Observed for Observer {
         self.prometheus.render()
     }
 
-    fn ready(&self) -> Result<(), String> {
-        self.state.get().ok_or("starting")?.ready()
+    async fn ready(&self) -> Result<(), String> {
+        self.state.get().ok_or("starting")?.ready().await
     }
 
     fn api(&self) -> Option<Router> {

@@ -7,6 +7,7 @@ mod error;
 mod fetch;
 mod produce;
 mod query;
+mod shape;
 mod topics;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -21,15 +22,16 @@ use axum::{
 use eagre_env::{Connection, Listener};
 use eagre_trace::Seldom;
 use tokio_util::sync::CancellationToken;
-use tonic::codegen::Service;
+use tonic::{async_trait, codegen::Service};
 
 /// What the HTTP port asks of the process behind it.
+#[async_trait]
 pub trait Observed: Send + Sync + 'static {
     /// The metrics in Prometheus' text format.
     fn render_metrics(&self) -> String;
 
     /// `Err` says what the process is waiting for before it can serve.
-    fn ready(&self) -> Result<(), String>;
+    async fn ready(&self) -> Result<(), String>;
 
     /// The public API; `None` until the process can serve.
     fn api(&self) -> Option<Router>;
@@ -69,7 +71,7 @@ impl axum::serve::Listener for Accepting {
 }
 
 /// What there is, for whoever opens the address in a browser.
-const INDEX: &str = "Eagre\n\n/v1/topics            GET lists topics, POST creates one\n/v1/topics/T          GET describes a topic, DELETE deletes it\n/v1/topics/T/records  POST appends records, GET reads some\n/v1/producers         POST gives a producer id\n/eagre.v1.*           gRPC-web\n/metrics  metrics for Prometheus\n/healthz  200 when the process answers\n/readyz   200 when it holds its shard and has joined it, else 503 and what it waits for\n";
+const INDEX: &str = "Eagre\n\n/v1/topics            GET lists topics, POST creates one\n/v1/topics/T          GET describes a topic, DELETE deletes it\n/v1/topics/T/records  POST appends records, GET reads some\n/v1/producers         POST gives a producer id\n/eagre.v1.*           gRPC-web\n/metrics  metrics for Prometheus\n/healthz  200 when the process answers\n/readyz   200 when a record that comes now can be acknowledged, else 503 and what it waits for\n";
 
 /// Serves until `stop`: `/` names the others, the API, `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason
 /// until it can serve), and `more`.
@@ -100,7 +102,7 @@ async fn call_api(State(observed): State<Arc<dyn Observed>>, request: Request) -
 }
 
 async fn ready(State(observed): State<Arc<dyn Observed>>) -> (StatusCode, String) {
-    match observed.ready() {
+    match observed.ready().await {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }

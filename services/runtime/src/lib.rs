@@ -10,6 +10,7 @@ mod http;
 mod in_memory;
 mod node;
 mod profile;
+mod state;
 mod telemetry;
 
 pub use cut::RequestPace;
@@ -17,4 +18,5 @@ pub use dev::{Dev, DevError, DevSettings};
 pub use http::Observed;
 pub use in_memory::InMemory;
 pub use node::{Node, NodeParts, NodeSettings, StartError};
+pub use state::NodeState;
 pub use telemetry::Build;

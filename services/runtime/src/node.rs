@@ -20,7 +20,7 @@ use tonic_reflection::server::{
     v1alpha::{ServerReflection as OldReflection, ServerReflectionServer as OldReflectionServer},
 };
 
-use crate::health;
+use crate::{health, state::NodeState};
 
 pub use eagre_sequencer::StartError;
 
@@ -64,6 +64,7 @@ pub struct NodeParts {
 pub struct Node {
     gateway: Arc<Gateway>,
     sequencer: Arc<SequencerNode>,
+    state: NodeState,
     stop_limit: Duration,
     stop_serving: CancellationToken,
     server: JoinHandle<()>,
@@ -82,24 +83,25 @@ impl Node {
         let usual = SequencerSettings::new(advertised, store(&bucket, background));
         let settings = SequencerSettings { stop_limit, spill, ..usual };
         let shard = settings.shard;
+        let presence = bucket.presence().clone();
         let sequencer = SequencerNode::new(env.clone(), bucket.clone(), peers, settings);
         let reader = RunReader::new(&env, bucket.clone(), caches, &ReaderSettings::default());
         let gateway = Gateway::start(env, bucket, reader, sequencer.clone(), gateway)
             .map_err(|error| StartError::Unreadable(error.to_string()))?;
         let internal = SequencerServer::new(sequencer.clone(), sequencer.clone(), shard);
         let (gateway, stop_serving) = (Arc::new(gateway), CancellationToken::new());
-        let state = NodeState { gateway: gateway.clone(), sequencer: sequencer.clone() };
+        let state = NodeState::new(gateway.clone(), sequencer.clone(), presence);
         let (reflection, old_reflection) = reflection();
         let routes = gateway
             .routes()
             .add_service(internal.into_service())
-            .add_service(health::service(state, stop_serving.clone()))
+            .add_service(health::service(state.clone(), stop_serving.clone()))
             .add_service(reflection)
             .add_service(old_reflection);
         let stopped = stop_serving.clone().cancelled_owned();
         // Rivals ask a node how it is from the moment of its claim on, so it serves before it claims.
         let server = tokio::spawn(eagre_transport::serve(grpc, routes, ServerSettings::default(), stopped));
-        let node = Self { gateway, sequencer, stop_limit, stop_serving, server };
+        let node = Self { gateway, sequencer, state, stop_limit, stop_serving, server };
         if let Err(error) = node.sequencer.start().await {
             node.stop().await;
             return Err(error);
@@ -110,7 +112,7 @@ impl Node {
 
     /// What the HTTP port asks; outlives the node.
     pub fn state(&self) -> NodeState {
-        NodeState { gateway: self.gateway.clone(), sequencer: self.sequencer.clone() }
+        self.state.clone()
     }
 
     /// The public gRPC services, to be called in this process.
@@ -134,31 +136,6 @@ impl Node {
         }
         self.sequencer.stop().await;
         answered
-    }
-}
-
-/// How a node is.
-#[derive(Clone)]
-pub struct NodeState {
-    gateway: Arc<Gateway>,
-    sequencer: Arc<SequencerNode>,
-}
-
-impl NodeState {
-    /// `Err` says what it waits for.
-    pub fn ready(&self) -> Result<(), String> {
-        if !self.sequencer.is_ready() {
-            return Err("the sequencer does not hold the shard".into());
-        }
-        if !self.gateway.is_ready() {
-            return Err("the gateway has not joined the sequencer, or is going away".into());
-        }
-        Ok(())
-    }
-
-    /// Brings the gauges up to date.
-    pub fn update_metrics(&self) {
-        self.gateway.update_metrics();
     }
 }
 

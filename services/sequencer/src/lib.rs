@@ -32,7 +32,7 @@ mod topics;
 
 pub use inline::InlineLimits;
 pub use lease::claim::{Claim, ClaimFormatError};
-pub use node::SequencerNode;
+pub use node::{NotReady, SequencerNode};
 pub use settings::SequencerSettings;
 pub use spill::SpillSettings;
 pub use supervisor::StartError;

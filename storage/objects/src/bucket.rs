@@ -8,7 +8,7 @@ use object_store::{
     Error as StoreError, GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, path::Path,
 };
 
-use crate::{Marker, brief::brief};
+use crate::{Marker, Presence, brief::brief};
 
 /// What lies under a bucket; caches and intervals depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,7 @@ pub struct Bucket {
     kind: BucketKind,
     marker: Arc<Marker>,
     has_conditional_overwrite: bool,
+    presence: Presence,
 }
 
 /// A write failed: whether the object is there now is unknown.
@@ -106,8 +107,9 @@ impl Bucket {
         kind: BucketKind,
         marker: Marker,
         has_conditional_overwrite: bool,
+        presence: Presence,
     ) -> Self {
-        Self { store, kind, marker: Arc::new(marker), has_conditional_overwrite }
+        Self { store, kind, marker: Arc::new(marker), has_conditional_overwrite, presence }
     }
 
     /// The store below, counted and timed. For SlateDB and for what [`Bucket`] has no word for.
@@ -118,6 +120,11 @@ impl Bucket {
     /// What lies under it.
     pub fn kind(&self) -> BucketKind {
         self.kind
+    }
+
+    /// Whether it serves, as far as is known without asking.
+    pub fn presence(&self) -> &Presence {
+        &self.presence
     }
 
     /// Whether it replaces an object only when it is still the one that was read (If-Match).

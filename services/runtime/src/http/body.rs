@@ -1,19 +1,19 @@
 //! Bodies of JSON requests: bounded before they are read, and told apart from what is not JSON.
 
-use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, http::StatusCode};
 use futures::StreamExt;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _, SeqAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use super::error::ApiError;
+use super::{
+    error::ApiError,
+    shape::{Object, Objects, Shape, explained},
+};
 
 /// The largest body.
 const BODY_BYTES_MAX: usize = 4 << 20;
@@ -39,7 +39,10 @@ impl Default for JsonBudget {
 
 impl JsonBudget {
     /// Reads and parses a body. What it was granted is held as long as the permit.
-    pub async fn read<T: DeserializeOwned>(&self, request: Request) -> Result<(T, OwnedSemaphorePermit), ApiError> {
+    pub async fn read<T: DeserializeOwned + Shape>(
+        &self,
+        request: Request,
+    ) -> Result<(T, OwnedSemaphorePermit), ApiError> {
         check_content_type(&request)?;
         let length = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
         let length: usize = length.unwrap_or(BODY_BYTES_MAX);
@@ -91,11 +94,9 @@ enum Broken {
 }
 
 /// One JSON value and nothing else; fields that are unknown, given twice or of another type are refused by the types.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let what = if error.is_data() { "the JSON is not what is expected here" } else { "the body is not JSON" };
-        ApiError::invalid("body", format!("{what}: {error}"))
-    })
+fn parse<T: DeserializeOwned + Shape>(bytes: &[u8]) -> Result<T, ApiError> {
+    let parsed = serde_json::from_slice(bytes);
+    parsed.map(|Object(parsed)| parsed).map_err(|error| ApiError::invalid("body", explained(&error)))
 }
 
 /// # Errors
@@ -112,34 +113,17 @@ pub(super) fn check_content_type(request: &Request) -> Result<(), ApiError> {
 }
 
 /// A list of at most [`RECORDS_MAX`].
-pub(super) fn records<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    deserializer.deserialize_seq(AtMost::<T, RECORDS_MAX>(PhantomData))
+pub(super) fn records<'de, D: Deserializer<'de>, T: Deserialize<'de> + Shape>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(Objects::<T, RECORDS_MAX>(PhantomData))
 }
 
 /// A list of at most [`HEADERS_MAX`].
-pub(super) fn headers<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    deserializer.deserialize_seq(AtMost::<T, HEADERS_MAX>(PhantomData))
-}
-
-struct AtMost<T, const MAX: usize>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for AtMost<T, MAX> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of at most {MAX}")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
-        let mut all = Vec::new();
-        while let Some(next) = list.next_element()? {
-            if all.len() == MAX {
-                return Err(A::Error::custom(format_args!("there are more than {MAX}; split the request")));
-            }
-            all.push(next);
-        }
-        Ok(all)
-    }
+pub(super) fn headers<'de, D: Deserializer<'de>, T: Deserialize<'de> + Shape>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(Objects::<T, HEADERS_MAX>(PhantomData))
 }
 
 #[cfg(test)]
@@ -158,13 +142,49 @@ mod tests {
             ("no JSON", "records=1", "not JSON"),
             ("cut", r#"{"records":[{"value":"a""#, "not JSON"),
             ("behind it", r#"{"records":[{"value":"a"}]} x"#, "not JSON"),
-            ("another type", "[1]", "expected"),
-            ("unknown field", r#"{"records":[{"payload":"a"}]}"#, "unknown field `payload`"),
-            ("a field twice", r#"{"records":[{"value":"a","value":"b"}]}"#, "duplicate field `value`"),
-            ("an object as value", r#"{"records":[{"value":{"a":1}}]}"#, "a string"),
-            ("a number as key", r#"{"records":[{"key":1}]}"#, "a string"),
-            ("a huge number", r#"{"records":[{"timestamp_ms":9223372036854775808}]}"#, "i64"),
-            ("no whole number", r#"{"records":[{"timestamp_ms":1e300}]}"#, "i64"),
+            ("another type", "[1]", "line 1, column 0: a list stands where this belongs: an object with records"),
+            ("text", "\"a\"", "line 1, column 3: a string stands where this belongs: an object with records"),
+            (
+                "a list as record",
+                r#"{"records":[["k"]]}"#,
+                "a list stands where this belongs: an object with key, value",
+            ),
+            (
+                "a text as record",
+                r#"{"records":["k"]}"#,
+                "a string stands where this belongs: an object with key, value",
+            ),
+            (
+                "one record",
+                r#"{"records":{"value":"a"}}"#,
+                "an object stands where this belongs: a list of at most 10000, each an object",
+            ),
+            ("no records", r#"{"record":[]}"#, r#"there is no field \"record\", only \"records\", \"partition\""#),
+            ("records left out", "{}", r#"line 1, column 2: the field \"records\" is missing"#),
+            ("unknown field", r#"{"records":[{"payload":"a"}]}"#, r#"there is no field \"payload\", only \"key\""#),
+            ("a field twice", r#"{"records":[{"value":"a","value":"b"}]}"#, r#"the field \"value\" is given twice"#),
+            (
+                "an object as value",
+                r#"{"records":[{"value":{"a":1}}]}"#,
+                "an object stands where this belongs: a string",
+            ),
+            ("a number as key", r#"{"records":[{"key":1}]}"#, "a number stands where this belongs: a string"),
+            ("an odd text", r#"{"records":", expected x"}"#, "a string stands where this belongs: a list of at most"),
+            (
+                "a huge number",
+                r#"{"records":[{"timestamp_ms":9223372036854775808}]}"#,
+                "a number is out of range where this belongs: a whole number",
+            ),
+            (
+                "no whole number",
+                r#"{"records":[{"timestamp_ms":1e300}]}"#,
+                "a number stands where this belongs: a whole number",
+            ),
+            (
+                "below 0",
+                r#"{"records":[{}],"partition":-1}"#,
+                "where this belongs: a whole number from 0 to 4294967295",
+            ),
             ("deep", &deep, "JSON"),
             ("deep in a field", &format!(r#"{{"records":{deep}"#), "JSON"),
             ("half of a surrogate", r#"{"records":[{"value":"\ud800"}]}"#, "not JSON"),
@@ -173,6 +193,9 @@ mod tests {
         ] {
             let error = format!("{:?}", parse::<ProduceBody>(body.as_bytes()).expect_err(what));
             assert!(error.contains(said), "{what}: {error}");
+            for word in ["serde", "struct", " map", "sequence", "EOF", "Body", "i64", "u32"] {
+                assert!(!error.contains(word), "{what}: {word} in {error}");
+            }
         }
         assert!(parse::<ProduceBody>(b"{\"records\":[{\"value\":\"\xff\"}]}").is_err(), "wrong UTF-8");
         assert!(parse::<ProduceBody>(br#"{"records":[{"value":"\u00e9"},{}]}"#).is_ok());
