@@ -52,6 +52,7 @@ pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings,
         bucket,
         grpc: args.grpc.clone(),
         http: args.http.clone(),
+        memory: args.memory_limit,
         build: Build { version: VERSION, commit: COMMIT },
         debug_endpoints: args.debug_endpoints,
     })

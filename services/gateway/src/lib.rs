@@ -89,7 +89,7 @@ impl Gateway {
         let follow = tails.clone().follow(env.clone(), sequencer.clone(), directory.clone());
         let shared = Shared {
             budget: ByteBudget::new(settings.produce_bytes_max),
-            small_budget: ByteBudget::new(SMALL_REQUESTS_BYTES_MAX),
+            small_budget: ByteBudget::new(settings.small_requests_bytes_max),
             streams: Streams::new(settings.streams_max),
             bounds: Arc::new(Bounds::new(sequencer.clone(), tails.clone())),
             ahead: ReadAhead::new(RunBytes::new(reader, sequencer.clone()), settings.read_ahead_bytes_max),
@@ -218,7 +218,7 @@ impl Shared {
 
     /// Sizes of fetch messages: a message is what a client that takes none pins, so the more streams, the smaller.
     fn fetch_message_sizes(&self) -> MessageSizes {
-        let share = self.settings.read_ahead_bytes_max / self.streams.count().max(1);
+        let share = self.settings.messages_bytes_max / self.streams.count().max(1);
         let bytes = self.settings.fetch_message_bytes;
         MessageSizes {
             bytes: bytes.min(share).max(FETCH_MESSAGE_BYTES_MIN),
@@ -226,9 +226,6 @@ impl Shared {
         }
     }
 }
-
-/// Two of the largest, compressed: such a one is charged for itself and for what it may become.
-const SMALL_REQUESTS_BYTES_MAX: usize = 4 * service::SMALL_MESSAGE_BYTES_MAX;
 
 /// As many as a producer may have unanswered in one partition.
 const REQUESTS_PER_STREAM_MIN: usize = 16;

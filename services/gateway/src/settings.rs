@@ -6,7 +6,10 @@ use eagre_model::batch::Limits;
 use eagre_objects::BucketKind;
 use eagre_sequencer_api::INLINE_BYTES_MAX;
 
-use crate::produce::{Cutter, SteadyCuts};
+use crate::{
+    produce::{Cutter, SteadyCuts},
+    service::SMALL_MESSAGE_BYTES_MAX,
+};
 
 /// So large an object is worth its own cost: a file with its syncs, or a request, and a commit.
 pub(crate) const LARGE_OBJECT_BYTES: usize = 3 << 20;
@@ -19,6 +22,8 @@ pub struct GatewaySettings {
     /// How many bytes of produce requests may be in the gateway at a time, unread answers excluded. Clients wait beyond.
     /// Beginnings of requests may take a sixteenth of it more.
     pub produce_bytes_max: usize,
+    /// The same of requests that carry no records.
+    pub small_requests_bytes_max: usize,
     /// Unanswered requests of one produce stream while there are few streams. The client waits beyond.
     pub requests_per_stream_max: usize,
     /// Unanswered requests of all produce streams together, but 16 for each in any case.
@@ -59,6 +64,8 @@ pub struct GatewaySettings {
     pub read_ahead_per_stream_bytes_max: usize,
     /// The bytes of one message of a fetch stream while there are few streams; less when there are many.
     pub fetch_message_bytes: usize,
+    /// Bytes of the usual fetch messages that clients have not taken, of all streams together, down to a least size.
+    pub messages_bytes_max: usize,
     /// Bytes of fetch messages over that size, each of one large batch, which clients have not taken.
     pub large_messages_bytes_max: usize,
     /// Partitions of one fetch or list-offsets request.
@@ -92,6 +99,8 @@ impl GatewaySettings {
                 max_decompressed_bytes: 32 << 20,
             },
             produce_bytes_max: 80 << 20,
+            // Two of the largest, compressed: such a one is charged for itself and for what it may become.
+            small_requests_bytes_max: 16 << 20,
             requests_per_stream_max: 4_096,
             requests_max: 256 << 10,
             streams_max: 16_384,
@@ -110,6 +119,7 @@ impl GatewaySettings {
             read_ahead_bytes_max: 64 << 20,
             read_ahead_per_stream_bytes_max: 16 << 20,
             fetch_message_bytes: 512 << 10,
+            messages_bytes_max: 64 << 20,
             large_messages_bytes_max: 32 << 20,
             fetch_partitions_max: 10_000,
             topics_cached_max: 10_000,
@@ -134,6 +144,10 @@ impl GatewaySettings {
                 "the largest batch does not fit into a message",
             ),
             (self.produce_bytes_max >= 2 * message, "the produce budget does not hold two of the largest messages"),
+            (
+                self.small_requests_bytes_max >= 2 * SMALL_MESSAGE_BYTES_MAX,
+                "the budget of small requests does not hold the largest, compressed",
+            ),
             (self.produce_bytes_max <= u32::MAX as usize, "the produce budget is over 4 GiB"),
             (self.requests_per_stream_max > 0, "a stream needs a request in flight"),
             (self.streams_max > 0, "no stream may be opened"),

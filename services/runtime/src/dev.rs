@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::Router;
-use eagre_cache::{CacheSettings, PageCaches};
+use eagre_cache::PageCaches;
 use eagre_env::{Env, Listener};
 use eagre_objects::{Bucket, BucketUrl};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     http::{self, Observed},
+    memory::MemoryPlan,
     node::{Node, NodeParts, NodeSettings, StartError},
     profile,
     state::NodeState,
@@ -41,6 +42,8 @@ pub struct DevSettings {
     pub grpc: String,
     /// Where metrics and health are served; port 0 takes a free one.
     pub http: String,
+    /// How much memory the process may take, divided.
+    pub memory: MemoryPlan,
     /// Which build this is.
     pub build: Build,
     /// Serve `/debug/pprof/profile` on the HTTP port, which has to be of the loopback then.
@@ -117,10 +120,11 @@ impl Dev {
         let stop_unless_started = stop_http.clone().drop_guard();
         let http_server = tokio::spawn(http::serve(http_listener, observer.clone(), more, stop_http.clone()));
         let bucket = Bucket::open(&env, &settings.bucket).await?;
-        let caches = PageCaches::open(&CacheSettings::default()).await;
+        let caches = PageCaches::open(&settings.memory.caches()).await;
         let caches = caches.map_err(|error| DevError::Resources(error.to_string()))?;
         let background = Background::start().map_err(|error| DevError::Resources(error.to_string()))?;
-        let settings = NodeSettings::for_bucket(bucket.kind());
+        let memory = settings.memory;
+        let settings = NodeSettings::within(bucket.kind(), memory);
         let parts = NodeParts {
             env,
             bucket,
@@ -133,7 +137,7 @@ impl Dev {
         };
         let node = Node::start(parts).await?;
         observer.state.get_or_init(|| node.state());
-        observer.api.get_or_init(|| http::api(node.api()));
+        observer.api.get_or_init(|| http::api(node.api(), memory.json()));
         let upkeep = tokio::spawn(upkeep(prometheus));
         let stop_http = stop_unless_started.disarm();
         Ok(Self { grpc, http, node, http_server, stop_http, background, upkeep })

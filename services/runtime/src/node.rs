@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use eagre_cache::PageCaches;
 use eagre_env::{Env, Listener};
 use eagre_gateway::{Gateway, GatewaySettings};
-use eagre_log::{ReaderSettings, RunReader};
+use eagre_log::RunReader;
 use eagre_metadata::StoreSettings;
 use eagre_objects::{Bucket, BucketKind};
 use eagre_sequencer::{SequencerNode, SequencerSettings, SpillSettings};
@@ -20,7 +20,7 @@ use tonic_reflection::server::{
     v1alpha::{ServerReflection as OldReflection, ServerReflectionServer as OldReflectionServer},
 };
 
-use crate::{health, state::NodeState};
+use crate::{health, memory::MemoryPlan, state::NodeState};
 
 pub use eagre_sequencer::StartError;
 
@@ -31,12 +31,21 @@ pub struct NodeSettings {
     pub gateway: GatewaySettings,
     /// When what the sequencer was given inside of commits becomes an object.
     pub spill: SpillSettings,
+    /// How the process' memory is divided.
+    pub memory: MemoryPlan,
 }
 
 impl NodeSettings {
-    /// What fits a bucket of this kind.
+    /// What fits a bucket of this kind, with the usual limit of memory.
     pub fn for_bucket(kind: BucketKind) -> Self {
-        Self { gateway: GatewaySettings::for_bucket(kind), spill: SpillSettings::default() }
+        Self::within(kind, MemoryPlan::default())
+    }
+
+    /// What fits a bucket of this kind and a limit of memory.
+    pub fn within(kind: BucketKind, memory: MemoryPlan) -> Self {
+        let mut gateway = GatewaySettings::for_bucket(kind);
+        memory.bound_gateway(&mut gateway);
+        Self { gateway, spill: memory.spill(), memory }
     }
 }
 
@@ -79,13 +88,14 @@ impl Node {
     pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
         let NodeParts { env, bucket, caches, grpc, advertised, background, stop_limit, settings } = parts;
         let peers = Arc::new(GrpcPeers::new(env.network.clone()));
-        let NodeSettings { gateway, spill } = settings;
-        let usual = SequencerSettings::new(advertised, store(&bucket, background));
-        let settings = SequencerSettings { stop_limit, spill, ..usual };
+        let NodeSettings { gateway, spill, memory } = settings;
+        let store = StoreSettings { memory: memory.store(), ..store(&bucket, background) };
+        let usual = SequencerSettings::new(advertised, store);
+        let settings = SequencerSettings { stop_limit, spill, memory: memory.sequencer(), ..usual };
         let shard = settings.shard;
         let presence = bucket.presence().clone();
         let sequencer = SequencerNode::new(env.clone(), bucket.clone(), peers, settings);
-        let reader = RunReader::new(&env, bucket.clone(), caches, &ReaderSettings::default());
+        let reader = RunReader::new(&env, bucket.clone(), caches, &memory.reader());
         let gateway = Gateway::start(env, bucket, reader, sequencer.clone(), gateway)
             .map_err(|error| StartError::Unreadable(error.to_string()))?;
         let internal = SequencerServer::new(sequencer.clone(), sequencer.clone(), shard);
@@ -100,7 +110,8 @@ impl Node {
             .add_service(old_reflection);
         let stopped = stop_serving.clone().cancelled_owned();
         // Rivals ask a node how it is from the moment of its claim on, so it serves before it claims.
-        let server = tokio::spawn(eagre_transport::serve(grpc, routes, ServerSettings::default(), stopped));
+        let serving = ServerSettings { windows_total_bytes: memory.windows_bytes(), ..ServerSettings::default() };
+        let server = tokio::spawn(eagre_transport::serve(grpc, routes, serving, stopped));
         let node = Self { gateway, sequencer, state, stop_limit, stop_serving, server };
         if let Err(error) = node.sequencer.start().await {
             node.stop().await;

@@ -33,6 +33,6 @@ mod topics;
 pub use inline::InlineLimits;
 pub use lease::claim::{Claim, ClaimFormatError};
 pub use node::{NotReady, SequencerNode};
-pub use settings::SequencerSettings;
+pub use settings::{SequencerMemory, SequencerSettings};
 pub use spill::SpillSettings;
 pub use supervisor::StartError;

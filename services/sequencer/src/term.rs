@@ -122,7 +122,7 @@ impl Term {
             health: health.clone(),
             pending,
         };
-        let streams = Streams::new(queue.clone(), ended.clone());
+        let streams = Streams::new(queue.clone(), settings.memory.queued_bytes_max, ended.clone());
         let task = tokio::spawn(run(committer, spiller, works, stop.clone(), ended));
         telemetry::holds(true);
         let (authority, committer) = (authority.clone(), Mutex::new(Some(task)));
@@ -174,7 +174,8 @@ async fn open(
     // A process that was asleep since its claim must not fence off its successor.
     authority.await_it().await?;
     let store = MetadataStore::open(env, bucket.store(), settings.shard, settings.store.clone()).await?;
-    let (state, changes) = load::load(&store, bucket.cluster_id(), settings.producers_max, settings.spill.held).await?;
+    let (state, changes) =
+        load::load(&store, bucket.cluster_id(), settings.memory.producers_max, settings.spill.held).await?;
     if !changes.is_empty() {
         authority.await_it().await?;
         store.write(changes).await.map_err(LoadError::from)?;

@@ -19,8 +19,6 @@ use super::{
 const BODY_BYTES_MAX: usize = 4 << 20;
 /// What a body may take while it is parsed, for each of its bytes.
 const PARSED_FACTOR: usize = 4;
-/// What all bodies may take together: two of the largest.
-const BUDGET_BYTES: usize = 2 * PARSED_FACTOR * BODY_BYTES_MAX;
 /// A body must be whole after so long, and so long it may have to wait for its turn.
 const ARRIVAL_MAX: Duration = Duration::from_secs(30);
 /// Records of one request, and headers of one record.
@@ -31,13 +29,13 @@ pub(super) const HEADERS_MAX: usize = 1_000;
 #[derive(Debug, Clone)]
 pub(super) struct JsonBudget(Arc<Semaphore>);
 
-impl Default for JsonBudget {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(BUDGET_BYTES)))
-    }
-}
-
 impl JsonBudget {
+    /// What all bodies may take together, which is one of the largest at least.
+    pub fn new(bytes: usize) -> Self {
+        assert!(bytes >= PARSED_FACTOR * BODY_BYTES_MAX, "the largest body fits");
+        Self(Arc::new(Semaphore::new(bytes)))
+    }
+
     /// Reads and parses a body. What it was granted is held as long as the permit.
     pub async fn read<T: DeserializeOwned + Shape>(
         &self,
