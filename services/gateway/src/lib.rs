@@ -31,7 +31,15 @@ pub use settings::{GatewaySettings, InvalidSettings};
 
 use admission::ByteBudget;
 use directory::TopicDirectory;
-use fetch::{MessageSizes, ahead::ReadAhead, bounds::Bounds, bytes::RunBytes, tails::Tails};
+use fetch::{
+    MessageSizes,
+    ahead::ReadAhead,
+    bounds::Bounds,
+    bytes::RunBytes,
+    leases::{Lease, Leases},
+    messages::MessageBudget,
+    tails::Tails,
+};
 use limits::Streams;
 use produce::{Pipeline, Uploader};
 use refusal::{Refusal, check_topic_name};
@@ -53,11 +61,17 @@ pub(crate) struct Shared {
     /// Of requests that carry no records.
     small_budget: ByteBudget,
     streams: Arc<Streams>,
+    /// Partitions of all fetch streams.
+    readers: Arc<Streams>,
+    /// Rows of the index that these are about to read.
+    index_rows: Arc<Leases>,
+    /// To ask the sequencer for them.
+    index_turns: Arc<Semaphore>,
     tails: Arc<Tails>,
     bounds: Arc<Bounds>,
     ahead: Arc<ReadAhead>,
-    /// Bytes of messages over the usual size that were made and not taken.
-    large_messages: Arc<Semaphore>,
+    /// Of messages that were made and not taken.
+    messages: MessageBudget,
     read_trouble: Seldom,
     presence: Presence,
     /// Set when the gateway goes away, or its pipeline has ended.
@@ -90,12 +104,15 @@ impl Gateway {
         let shared = Shared {
             budget: ByteBudget::new(settings.produce_bytes_max),
             small_budget: ByteBudget::new(settings.small_requests_bytes_max),
-            streams: Streams::new(settings.streams_max),
+            streams: Streams::new("streams", settings.streams_max),
+            readers: Streams::new("partitions of fetch streams", settings.partitions_read_max),
+            index_turns: Arc::new(Semaphore::new(INDEX_TURNS_MAX)),
+            index_rows: Leases::new(settings.index_rows_bytes_max, INDEX_ROWS_LEAST_BYTES),
             bounds: Arc::new(Bounds::new(sequencer.clone(), tails.clone())),
             ahead: ReadAhead::new(RunBytes::new(reader, sequencer.clone()), settings.read_ahead_bytes_max),
             read_trouble: Seldom::new(),
             presence,
-            large_messages: Arc::new(Semaphore::new(settings.large_messages_bytes_max)),
+            messages: MessageBudget::new(settings.messages_bytes_max, settings.large_messages_bytes_max),
             draining,
             env,
             settings,
@@ -148,7 +165,13 @@ impl Gateway {
     /// Brings the gauges up to date; to be called before metrics are read.
     pub fn update_metrics(&self) {
         let shared = &self.shared;
-        metrics::levels(shared.budget.used_bytes(), shared.streams.count(), shared.ahead.held_bytes());
+        let requests = &shared.budget;
+        metrics::levels(
+            requests.used_bytes(),
+            shared.settings.produce_bytes_max,
+            shared.streams.count(),
+            shared.ahead.held_bytes(),
+        );
     }
 }
 
@@ -216,21 +239,23 @@ impl Shared {
         self.settings.requests_per_stream_max.min(share.max(REQUESTS_PER_STREAM_MIN))
     }
 
-    /// Sizes of fetch messages: a message is what a client that takes none pins, so the more streams, the smaller.
-    fn fetch_message_sizes(&self) -> MessageSizes {
-        let share = self.settings.messages_bytes_max / self.streams.count().max(1);
-        let bytes = self.settings.fetch_message_bytes;
-        MessageSizes {
-            bytes: bytes.min(share).max(FETCH_MESSAGE_BYTES_MIN),
-            decompressed_bytes: (bytes * DECOMPRESSED_FACTOR).min(share).max(FETCH_MESSAGE_BYTES_MIN),
-        }
+    /// Room for a fetch message, and how large it may be made.
+    fn lease_message(&self) -> (Lease, MessageSizes) {
+        let usual = self.settings.fetch_message_bytes;
+        let lease = self.messages.lease(usual * DECOMPRESSED_FACTOR);
+        let sizes = MessageSizes { bytes: usual.min(lease.bytes), decompressed_bytes: lease.bytes };
+        (lease, sizes)
     }
 }
+
+/// Pages of the index that are read at a time.
+const INDEX_TURNS_MAX: usize = 64;
+/// What a partition gets of the index when nothing is left: a few rows.
+const INDEX_ROWS_LEAST_BYTES: usize = 1 << 10;
 
 /// As many as a producer may have unanswered in one partition.
 const REQUESTS_PER_STREAM_MIN: usize = 16;
 
-const FETCH_MESSAGE_BYTES_MIN: usize = 16 << 10;
 /// Messages of records out of compressed batches are so many times larger.
 const DECOMPRESSED_FACTOR: usize = 8;
 

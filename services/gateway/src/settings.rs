@@ -70,6 +70,10 @@ pub struct GatewaySettings {
     pub large_messages_bytes_max: usize,
     /// Partitions of one fetch or list-offsets request.
     pub fetch_partitions_max: usize,
+    /// Partitions of all fetch streams together. Refused beyond.
+    pub partitions_read_max: usize,
+    /// Index rows that fetch streams are about to read, in bytes, down to a few rows for each partition.
+    pub index_rows_bytes_max: usize,
     /// Topics whose records are remembered.
     pub topics_cached_max: usize,
     /// Index rows kept in memory of what was pushed, of all partitions.
@@ -122,6 +126,8 @@ impl GatewaySettings {
             messages_bytes_max: 64 << 20,
             large_messages_bytes_max: 32 << 20,
             fetch_partitions_max: 10_000,
+            partitions_read_max: 65_536,
+            index_rows_bytes_max: 32 << 20,
             topics_cached_max: 10_000,
             recent_runs_max: 65_536,
         }
@@ -169,6 +175,10 @@ impl GatewaySettings {
             (
                 self.large_messages_bytes_max >= self.batch_limits.max_batch_bytes,
                 "the largest batch does not fit among large messages",
+            ),
+            (
+                self.partitions_read_max >= self.fetch_partitions_max,
+                "one fetch stream may have more partitions than all",
             ),
             (self.fetch_message_bytes > 0, "a fetch message needs a byte"),
         ];

@@ -108,7 +108,7 @@ impl Dev {
             return Err(DevError::DebugNotLoopback { address: http });
         }
         let more = if settings.debug_endpoints { profile::routes() } else { Router::new() };
-        let process = ProcessMetrics::start(settings.build);
+        let process = ProcessMetrics::start(settings.build, settings.memory.limit_bytes());
         let observer = Arc::new(Observer {
             state: OnceLock::new(),
             api: OnceLock::new(),

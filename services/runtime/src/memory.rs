@@ -20,6 +20,10 @@ const LIMIT_MAX_BYTES: usize = 16 << 30;
 const SLACK_DIVISOR: usize = 8;
 const PERMILLE: usize = 1_000;
 
+/// An open call that says nothing.
+const STREAM_BYTES: usize = 8 << 10;
+/// A partition of a fetch stream.
+const READER_BYTES: usize = 1 << 10;
 /// What a record of an index takes in memory: the row and its place.
 const INDEX_ROW_BYTES: usize = 128;
 /// The state of a producer in a partition, with its part of those in topics.
@@ -46,6 +50,8 @@ pub enum Portion {
     Windows,
     /// Runs that are being read ahead, or were and are not taken.
     ReadAhead,
+    /// Partitions that fetch streams read, with the index rows that they are about to read.
+    Readers,
     /// Fetch messages that clients have not taken.
     Messages,
     /// The same of one large batch each.
@@ -75,20 +81,21 @@ pub enum Portion {
 /// What a portion needs, in MiB at least, and its share of the rest in thousandths.
 struct Part(Portion, &'static str, usize, usize);
 
-const PARTS: [Part; 21] = [
-    Part(Portion::Process, "code, threads, topics", 40, 0),
-    Part(Portion::Connections, "connections and open calls", 12, 164),
+const PARTS: [Part; 22] = [
+    Part(Portion::Process, "code, threads, topics", 32, 0),
+    Part(Portion::Connections, "connections and open calls", 12, 100),
     Part(Portion::ProduceRequests, "produce requests", 36, 60),
     Part(Portion::Copies, "objects being put together, decompression", 16, 30),
     Part(Portion::SmallRequests, "requests without records", 9, 0),
     Part(Portion::JsonRequests, "json requests", 16, 0),
-    Part(Portion::JsonAnswers, "json answers", 8, 70),
+    Part(Portion::JsonAnswers, "json answers", 8, 60),
     Part(Portion::Windows, "http/2 windows", 4, 85),
-    Part(Portion::ReadAhead, "reading ahead", 12, 110),
-    Part(Portion::Messages, "fetch messages not taken", 4, 60),
-    Part(Portion::LargeMessages, "large fetch messages not taken", 8, 10),
+    Part(Portion::ReadAhead, "reading ahead", 12, 90),
+    Part(Portion::Readers, "partitions being read, index rows", 8, 90),
+    Part(Portion::Messages, "fetch messages not taken", 4, 50),
+    Part(Portion::LargeMessages, "large fetch messages not taken", 8, 40),
     Part(Portion::Fetching, "gets under way", 4, 50),
-    Part(Portion::WrittenPages, "page cache, own objects", 8, 105),
+    Part(Portion::WrittenPages, "page cache, own objects", 8, 89),
     Part(Portion::ReadPages, "page cache, read from the bucket", 4, 45),
     Part(Portion::Blocks, "metadata, blocks", 4, 25),
     Part(Portion::Rows, "metadata, rows in no table", 9, 50),
@@ -187,6 +194,11 @@ impl MemoryPlan {
             settings.read_ahead_per_stream_bytes_max.min(settings.read_ahead_bytes_max / 2);
         settings.messages_bytes_max = self.bytes(Portion::Messages);
         settings.large_messages_bytes_max = self.bytes(Portion::LargeMessages);
+        let readers = self.bytes(Portion::Readers);
+        settings.partitions_read_max = readers / 2 / READER_BYTES;
+        settings.fetch_partitions_max = settings.fetch_partitions_max.min(settings.partitions_read_max);
+        settings.index_rows_bytes_max = readers / 2;
+        settings.streams_max = settings.streams_max.min(self.bytes(Portion::Connections) / STREAM_BYTES);
         settings.recent_runs_max = self.bytes(Portion::RecentRuns) / INDEX_ROW_BYTES;
     }
 

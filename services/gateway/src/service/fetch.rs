@@ -51,8 +51,9 @@ impl FetchService for Fetch {
             return Err(invalid("partitions", "name at least one partition"));
         }
         let slot = self.0.streams.open().map_err(refuse)?;
+        let readers = self.0.readers.open_many(request.partitions.len()).map_err(refuse)?;
         let places = self.resolve(request.partitions).await?;
-        Ok(Response::new(Box::pin(fetch_stream(self.0.clone(), places, encoding, stops, slot))))
+        Ok(Response::new(Box::pin(fetch_stream(self.0.clone(), places, encoding, stops, [slot, readers]))))
     }
 
     async fn list_offsets(
