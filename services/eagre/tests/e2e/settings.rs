@@ -157,3 +157,24 @@ fn passwords_in_urls_are_shown_nowhere() {
     let (status, _, stderr) = ended(command.args(["topic", "list", "--endpoint", "http://me:hush@127.0.0.1:1"]));
     assert!(status == Some(2) && !stderr.contains("hush") && stderr.contains("a user has no meaning"), "{stderr}");
 }
+
+#[test]
+fn the_limit_of_memory_is_divided_for_all_to_see() {
+    let (_folder, path) = file("memory_limit = '1GiB'\n");
+    let (status, stdout, stderr) = ended(&mut check(&["--config", &path]));
+    assert_eq!(status, Some(0), "{stderr}");
+    let parts = stdout.lines().skip_while(|line| !line.starts_with("MEMORY")).skip(1);
+    let mib = parts.map(|line| line.split_whitespace().last().unwrap().parse::<u64>().unwrap());
+    let mib: Vec<_> = mib.collect();
+    assert!(mib.len() > 10 && (1_000..=1_024).contains(&mib.iter().sum()), "{stdout}");
+    let (_, stdout, _) = ended(&mut check(&["--format", "json"]));
+    let last: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let bytes: u64 = last["memory"].as_array().unwrap().iter().map(|part| part["bytes"].as_u64().unwrap()).sum();
+    assert!(bytes <= 512 << 20 && bytes > 511 << 20, "{bytes}");
+    for (limit, said) in
+        [("100MiB", "254MiB is the smallest limit"), ("1TiB", "16GiB is the largest"), ("much", "2GiB")]
+    {
+        let (status, _, stderr) = ended(check(&[]).env("EAGRE_MEMORY_LIMIT", limit));
+        assert!(status == Some(2) && stderr.contains(said) && stderr.contains("EAGRE_MEMORY_LIMIT"), "{stderr}");
+    }
+}
