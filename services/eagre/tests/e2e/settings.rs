@@ -166,7 +166,7 @@ fn the_limit_of_memory_is_divided_for_all_to_see() {
     let parts = stdout.lines().skip_while(|line| !line.starts_with("MEMORY")).skip(1);
     let mib = parts.map(|line| line.split_whitespace().last().unwrap().parse::<u64>().unwrap());
     let mib: Vec<_> = mib.collect();
-    assert!(mib.len() > 10 && (1_000..=1_024).contains(&mib.iter().sum()), "{stdout}");
+    assert!(mib.len() > 10 && (1_000..=1_024).contains(&mib.iter().sum::<u64>()), "{stdout}");
     let (_, stdout, _) = ended(&mut check(&["--format", "json"]));
     let last: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
     let bytes: u64 = last["memory"].as_array().unwrap().iter().map(|part| part["bytes"].as_u64().unwrap()).sum();
