@@ -272,6 +272,7 @@ impl Client {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let mut backoff = Backoff::default();
+        let mut said: Option<CallFailure> = None;
         let mut is_troubled = false;
         loop {
             let endpoint = self.endpoint();
@@ -280,7 +281,7 @@ impl Client {
             let limit = if left.is_zero() { CALL_TIMEOUT } else { left.min(CALL_TIMEOUT) };
             let failure = match endpoint.answer_within(limit, make(endpoint.channel.clone())).await {
                 Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
+                Err(failure) => failure.after(said.as_ref(), repeatable),
             };
             let pause = backoff.next(self.env().random.as_ref());
             if !failure.is_worth_repeating(repeatable) || Instant::now() + pause > until {
@@ -289,8 +290,9 @@ impl Client {
             if !std::mem::replace(&mut is_troubled, true) {
                 warn!("{}; trying again", failure.message);
             }
-            if matches!(failure.kind, FailureKind::Unreachable | FailureKind::Broken) {
-                self.try_another_endpoint();
+            match failure.kind {
+                FailureKind::Unreachable | FailureKind::Broken => self.try_another_endpoint(),
+                FailureKind::Answered(_) | FailureKind::Foreign => said = Some(failure),
             }
             sleep(pause).await;
         }

@@ -195,6 +195,19 @@ impl CallFailure {
         }
     }
 
+    /// The same failure, with what the service said to the attempt before: it knows more than a call that got no answer.
+    /// `repeatable`: the call changes nothing, or as much when it is made twice.
+    pub fn after(self, said: Option<&Self>, repeatable: bool) -> Self {
+        match (self.kind, said) {
+            (FailureKind::Broken, Some(said)) if repeatable => said.clone(),
+            // This attempt may have done it: only its own outcome counts.
+            (FailureKind::Broken, Some(said)) => {
+                Self { message: format!("{}; tried again: {}", said.message, self.message), ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// The same call may succeed when it is made again; `repeatable` when it does no harm to make it twice.
     pub fn is_worth_repeating(&self, repeatable: bool) -> bool {
         match self.kind {
@@ -390,5 +403,21 @@ mod tests {
         assert!(!unknown.is_worth_repeating(false) && unknown.is_worth_repeating(true));
         let foreign = CallFailure::of_status(&tonic::Status::unimplemented("what?"), "http://here");
         assert_eq!(foreign.kind, FailureKind::Foreign);
+    }
+
+    #[test]
+    fn what_the_service_said_outlives_an_attempt_without_an_answer() {
+        let said = CallFailure {
+            kind: FailureKind::Answered(ErrorReason::Unavailable),
+            message: "the bucket does not serve".into(),
+            range: None,
+        };
+        let broken = || CallFailure::broken("there did not answer for 0.3 s");
+        let asked = broken().after(Some(&said), true);
+        assert_eq!((asked.kind, asked.message.as_str()), (said.kind, "the bucket does not serve"));
+        let changed = broken().after(Some(&said), false);
+        assert_eq!(changed.kind, FailureKind::Broken, "it may have been done");
+        assert!(changed.message.starts_with("the bucket does not serve; ") && changed.message.contains("0.3 s"));
+        assert_eq!(broken().after(None, true).message, broken().message);
     }
 }

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser, value_parser};
 use clap_complete::Shell;
 use eagre_client::{Client, Compression, InvalidEndpoint};
+use eagre_runtime::MemoryPlan;
 
 use crate::commands::consume::From as StartAt;
 #[cfg(feature = "otlp")]
@@ -80,6 +81,9 @@ pub struct DevArgs {
     #[arg(long, value_name = "N", env = "EAGRE_MAX_CONNECTIONS_PER_SOURCE", default_value_t = 1_000)]
     #[arg(value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub max_connections_per_source: u32,
+    /// The most memory that the process takes, as 512MiB or 2GiB; `eagre config check` prints how it is divided
+    #[arg(long, value_name = "SIZE", env = "EAGRE_MEMORY_LIMIT", default_value = "512MiB", value_parser = memory_limit)]
+    pub memory_limit: MemoryPlan,
     /// Serve /debug/pprof/profile on the HTTP port, which has to be of the loopback then
     #[arg(long, env = "EAGRE_DEBUG_ENDPOINTS", value_parser = BoolishValueParser::new())]
     pub debug_endpoints: bool,
@@ -416,6 +420,12 @@ fn separator(text: &str) -> Result<String, String> {
         });
     }
     if out.is_empty() { Err("it must not be empty".to_owned()) } else { Ok(out) }
+}
+
+fn memory_limit(text: &str) -> Result<MemoryPlan, String> {
+    let size: Result<bytesize::ByteSize, _> = text.parse();
+    let bytes = size.ok().and_then(|size| usize::try_from(size.as_u64()).ok());
+    MemoryPlan::of(bytes.ok_or("write 512MiB or 2GiB")?).map_err(|error| error.to_string())
 }
 
 fn byte_size(text: &str) -> Result<u32, String> {

@@ -6,8 +6,8 @@ use std::{
     process::ExitCode,
 };
 
-use eagre_env::Env;
-use eagre_objects::BucketUrl;
+use eagre_env::{Env, redacted};
+use eagre_objects::{BucketUrl, Trouble};
 use eagre_runtime::{Build, ConnectionBounds, Dev, DevError, DevSettings, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -31,6 +31,12 @@ pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings,
         let help = "write a folder's path, s3://BUCKET/PREFIX, or memory:// to try it out";
         Failure::usage(error.to_string()).at(sources.place("bucket")).help(help)
     })?;
+    if let BucketUrl::Remote(url) = &bucket
+        && let Some(trouble) = Trouble::of_build(url.scheme)
+    {
+        let what = format!("{bucket} cannot be used: {trouble}");
+        return Err(Failure::usage(what).at(sources.place("bucket")).help(trouble.advice()));
+    }
     for (flag, listens_on) in [("--grpc", &args.grpc), ("--http", &args.http)] {
         let checked = address::check(flag, listens_on, args.insecure).await;
         if checked.map_err(|failure| failure.at(sources.place(&flag[2..])))? {
@@ -46,6 +52,7 @@ pub async fn validated(args: &DevArgs, sources: &Sources) -> Result<DevSettings,
         bucket,
         grpc: args.grpc.clone(),
         http: args.http.clone(),
+        memory: args.memory_limit,
         build: Build { version: VERSION, commit: COMMIT },
         connections: ConnectionBounds {
             connections_max: args.max_connections as usize,
@@ -65,7 +72,7 @@ const OTHER_FILES: u64 = 1_024;
 /// Runs all roles in one process until it is told to stop.
 pub async fn run(args: DevArgs, sources: &Sources, warnings: &[Failure]) -> Result<ExitCode, Failure> {
     for warning in warnings {
-        warn!("{}; {}", warning.what, warning.help.join("; "));
+        warn!("{}", redacted(&format!("{}; {}", warning.what, warning.help.join("; "))));
     }
     let settings = validated(&args, sources).await?;
     let bucket = settings.bucket.clone();

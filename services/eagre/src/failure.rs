@@ -68,7 +68,9 @@ impl Failure {
     }
 
     fn unreachable(what: String) -> Self {
-        Self::new(what).help("start it with `eagre dev`, or name another one with --endpoint or EAGRE_ENDPOINT")
+        Self::new(what)
+            .help("start it with `eagre dev`, or name another one with --endpoint or EAGRE_ENDPOINT")
+            .help("one that is there says at /readyz of its HTTP port what it waits for")
     }
 
     fn unknown_topic(topic: &str) -> Self {

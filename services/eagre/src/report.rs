@@ -15,6 +15,8 @@ use std::{
     process::ExitCode,
 };
 
+use eagre_env::redacted;
+
 use crate::{console::say, failure::Failure};
 
 /// Set to anything: no colour, wherever it goes (<https://no-color.org>).
@@ -50,8 +52,12 @@ pub fn has_colour_on_stderr() -> bool {
         && !is_set(TERMINAL_VARIABLE, |value| value == "dumb")
 }
 
-/// As text, without a newline at its end.
+/// As text, without a newline at its end, and without passwords that stand in a URL, whatever part it stands in.
 pub fn rendered(level: Level, failure: &Failure, has_colour: bool) -> String {
+    redacted(&whole(level, failure, has_colour))
+}
+
+fn whole(level: Level, failure: &Failure, has_colour: bool) -> String {
     let paint =
         |code: &str, text: &str| if has_colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() };
     let (loud, frame) = (if level == Level::Error { "1;31" } else { "1;33" }, "1;34");
@@ -121,6 +127,17 @@ error: there is no setting `grcp`
         let expected =
             "error: stopped\n --> --far\n  = usage: eagre fly\n  = note: it is far\n  = help: walk\n      or run";
         assert_eq!(rendered(Level::Error, &failure, false), expected);
+    }
+
+    #[test]
+    fn passwords_are_not_shown_wherever_they_stand() {
+        let text = "otlp_endpoint = \"http://me:hush@there:1/x\"\n";
+        let failure = Failure::usage("invalid value 'http://me:hush@there:1/x' for --otlp-endpoint")
+            .at(Place::in_file(Path::new("e.toml"), text, 16..42))
+            .note("it was http://me:hush@there:1/x")
+            .help("write no http://me:hush@there");
+        let shown = rendered(Level::Error, &failure, true);
+        assert!(!shown.contains("hush") && shown.contains("http://me:****@there:1/x"), "{shown}");
     }
 
     #[test]

@@ -112,6 +112,11 @@ impl ByteBudget {
         }
     }
 
+    /// Another budget for other requests, with which this one shares what messages take once they are decoded.
+    pub fn sharing_decoded(&self, total_bytes: usize) -> Self {
+        Self { decoded: self.decoded.clone(), ..Self::new(total_bytes, self.decoded_bytes) }
+    }
+
     fn begun_bytes(&self) -> usize {
         self.total_bytes / BEGUN_SHARE
     }

@@ -18,10 +18,10 @@ use std::{sync::Arc, time::Duration};
 use eagre_env::Env;
 use eagre_log::RunReader;
 use eagre_model::TopicRecord;
-use eagre_objects::Bucket;
+use eagre_objects::{Bucket, Presence};
 use eagre_sequencer_api::{Sequencer, SequencerError};
 use eagre_trace::Seldom;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::service::Routes;
 
@@ -32,7 +32,15 @@ pub use settings::{GatewaySettings, InvalidSettings};
 
 use admission::ByteBudget;
 use directory::TopicDirectory;
-use fetch::{MessageSizes, ahead::ReadAhead, bounds::Bounds, bytes::RunBytes, tails::Tails};
+use fetch::{
+    MessageSizes,
+    ahead::ReadAhead,
+    bounds::Bounds,
+    bytes::RunBytes,
+    leases::{Lease, Leases},
+    messages::MessageBudget,
+    tails::Tails,
+};
 use limits::Streams;
 use produce::{Pipeline, Uploader};
 use refusal::{Refusal, check_topic_name};
@@ -56,12 +64,19 @@ pub(crate) struct Shared {
     /// Of requests between nodes.
     internal_budget: ByteBudget,
     streams: Arc<Streams>,
+    /// Partitions of all fetch streams.
+    readers: Arc<Streams>,
+    /// Rows of the index that these are about to read.
+    index_rows: Arc<Leases>,
+    /// To ask the sequencer for them.
+    index_turns: Arc<Semaphore>,
     tails: Arc<Tails>,
     bounds: Arc<Bounds>,
     ahead: Arc<ReadAhead>,
-    /// Bytes of messages over the usual size that were made and not taken.
-    large_messages: Arc<Semaphore>,
+    /// Of messages that were made and not taken.
+    messages: MessageBudget,
     read_trouble: Seldom,
+    presence: Presence,
     /// Set when the gateway goes away, or its pipeline has ended.
     draining: CancellationToken,
 }
@@ -84,19 +99,25 @@ impl Gateway {
         let settings = Arc::new(settings);
         let directory = Arc::new(TopicDirectory::new(sequencer.clone(), settings.topics_cached_max));
         let tails = Arc::new(Tails::new(settings.recent_runs_max));
+        let presence = bucket.presence().clone();
         let uploader = Uploader::new(env.clone(), bucket, reader.clone(), settings.clone());
         let draining = CancellationToken::new();
         let pipeline = Pipeline::start(uploader, sequencer.clone(), directory.clone(), draining.clone());
         let follow = tails.clone().follow(env.clone(), sequencer.clone(), directory.clone());
+        let budget = ByteBudget::new(settings.produce_bytes_max, settings.decoded_bytes_max);
         let shared = Shared {
-            budget: ByteBudget::new(settings.produce_bytes_max, DECODED_BYTES_MAX),
-            small_budget: ByteBudget::new(SMALL_REQUESTS_BYTES_MAX, SMALL_DECODED_BYTES_MAX),
-            internal_budget: ByteBudget::new(INTERNAL_REQUESTS_BYTES_MAX, DECODED_BYTES_MAX),
-            streams: Streams::new(settings.streams_max),
+            internal_budget: budget.sharing_decoded(settings.internal_requests_bytes_max),
+            budget,
+            small_budget: ByteBudget::new(settings.small_requests_bytes_max, settings.small_decoded_bytes_max),
+            streams: Streams::new("streams", settings.streams_max),
+            readers: Streams::new("partitions of fetch streams", settings.partitions_read_max),
+            index_turns: Arc::new(Semaphore::new(INDEX_TURNS_MAX)),
+            index_rows: Leases::new(settings.index_rows_bytes_max, INDEX_ROWS_LEAST_BYTES),
             bounds: Arc::new(Bounds::new(sequencer.clone(), tails.clone())),
             ahead: ReadAhead::new(RunBytes::new(reader, sequencer.clone()), settings.read_ahead_bytes_max),
             read_trouble: Seldom::new(),
-            large_messages: Arc::new(Semaphore::new(settings.large_messages_bytes_max)),
+            presence,
+            messages: MessageBudget::new(settings.messages_bytes_max, settings.large_messages_bytes_max),
             draining,
             env,
             settings,
@@ -159,7 +180,13 @@ impl Gateway {
     /// Brings the gauges up to date; to be called before metrics are read.
     pub fn update_metrics(&self) {
         let shared = &self.shared;
-        metrics::levels(shared.budget.used_bytes(), shared.streams.count(), shared.ahead.held_bytes());
+        let requests = &shared.budget;
+        metrics::levels(
+            requests.used_bytes(),
+            shared.settings.produce_bytes_max,
+            shared.streams.count(),
+            shared.ahead.held_bytes(),
+        );
     }
 }
 
@@ -172,6 +199,33 @@ impl Shared {
             ));
         }
         Ok(())
+    }
+
+    /// The answer to a question, which changes nothing, if it comes in time.
+    async fn answer<T>(&self, question: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        self.answer_within(self.settings.call_answer_max, question).await
+    }
+
+    /// The same for a question that may have to read much.
+    async fn answer_within<T>(
+        &self,
+        max: Duration,
+        question: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        timeout(max, question).await.unwrap_or_else(|_| Err(Refusal::Unavailable(self.late(max))))
+    }
+
+    /// The outcome of a change, if it is known in time.
+    async fn outcome<T>(&self, change: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        let max = self.settings.call_answer_max;
+        timeout(max, change).await.unwrap_or_else(|_| Err(Refusal::OutcomeUnknown(self.late(max))))
+    }
+
+    fn late(&self, max: Duration) -> String {
+        match self.presence.absence() {
+            Some(why) => format!("there was no answer within {max:?}, and the bucket does not serve: {why}"),
+            None => format!("there was no answer within {max:?}"),
+        }
     }
 
     /// A topic, and the place in it that a request means. What is remembered of the topic may be out of date, so that only
@@ -187,7 +241,8 @@ impl Shared {
             return Ok((topic, found));
         }
         check_topic_name("topic", name)?;
-        let topic = self.directory.lookup(name).await.map_err(|error| Refusal::of_lookup(error, name))?;
+        let lookup = async { self.directory.lookup(name).await.map_err(|error| Refusal::of_lookup(error, name)) };
+        let topic = self.answer(lookup).await?;
         let found = place(&topic)?;
         Ok((topic, found))
     }
@@ -199,30 +254,23 @@ impl Shared {
         self.settings.requests_per_stream_max.min(share.max(REQUESTS_PER_STREAM_MIN))
     }
 
-    /// Sizes of fetch messages: a message is what a client that takes none pins, so the more streams, the smaller.
-    fn fetch_message_sizes(&self) -> MessageSizes {
-        let share = self.settings.read_ahead_bytes_max / self.streams.count().max(1);
-        let bytes = self.settings.fetch_message_bytes;
-        MessageSizes {
-            bytes: bytes.min(share).max(FETCH_MESSAGE_BYTES_MIN),
-            decompressed_bytes: (bytes * DECOMPRESSED_FACTOR).min(share).max(FETCH_MESSAGE_BYTES_MIN),
-        }
+    /// Room for a fetch message, and how large it may be made.
+    fn lease_message(&self) -> (Lease, MessageSizes) {
+        let usual = self.settings.fetch_message_bytes;
+        let lease = self.messages.lease(usual * DECOMPRESSED_FACTOR);
+        let sizes = MessageSizes { bytes: usual.min(lease.bytes), decompressed_bytes: lease.bytes };
+        (lease, sizes)
     }
 }
 
-/// Two of the largest, compressed: such a one is charged for itself and for what it may become.
-const SMALL_REQUESTS_BYTES_MAX: usize = 4 * service::SMALL_MESSAGE_BYTES_MAX;
-
-/// What requests may take from when they are decoded until they are batches or answered: the largest one fits.
-const DECODED_BYTES_MAX: usize = 32 << 20;
-const SMALL_DECODED_BYTES_MAX: usize = 8 << 20;
-/// Two of the largest.
-const INTERNAL_REQUESTS_BYTES_MAX: usize = 2 * eagre_transport::MESSAGE_BYTES_MAX;
+/// Pages of the index that are read at a time.
+const INDEX_TURNS_MAX: usize = 64;
+/// What a partition gets of the index when nothing is left: a few rows.
+const INDEX_ROWS_LEAST_BYTES: usize = 1 << 10;
 
 /// As many as a producer may have unanswered in one partition.
 const REQUESTS_PER_STREAM_MIN: usize = 16;
 
-const FETCH_MESSAGE_BYTES_MIN: usize = 16 << 10;
 /// Messages of records out of compressed batches are so many times larger.
 const DECOMPRESSED_FACTOR: usize = 8;
 

@@ -1,4 +1,4 @@
-//! How many streams may be open.
+//! How many streams may be open, and how many partitions they may read.
 
 use std::sync::{
     Arc,
@@ -7,29 +7,40 @@ use std::sync::{
 
 use crate::refusal::Refusal;
 
-/// Counts open streams up to a limit.
+/// Counts what is open up to a limit.
 #[derive(Debug)]
 pub(crate) struct Streams {
     open: AtomicUsize,
     max: usize,
+    /// What is counted, in the plural.
+    what: &'static str,
 }
 
-/// One open stream; given back when dropped.
+/// What one call has open; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct StreamSlot(Arc<Streams>);
+pub(crate) struct StreamSlot {
+    streams: Arc<Streams>,
+    count: usize,
+}
 
 impl Streams {
-    pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { open: AtomicUsize::new(0), max })
+    pub fn new(what: &'static str, max: usize) -> Arc<Self> {
+        Arc::new(Self { open: AtomicUsize::new(0), max, what })
     }
 
     /// A place for a stream.
     pub fn open(self: &Arc<Self>) -> Result<StreamSlot, Refusal> {
-        let raise = |open| (open < self.max).then_some(open + 1);
+        self.open_many(1)
+    }
+
+    /// Places for so many.
+    pub fn open_many(self: &Arc<Self>, count: usize) -> Result<StreamSlot, Refusal> {
+        let raise = |open: usize| open.checked_add(count).filter(|sum| *sum <= self.max);
         match self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise) {
-            Ok(_) => Ok(StreamSlot(self.clone())),
+            Ok(_) => Ok(StreamSlot { streams: self.clone(), count }),
             Err(open) => {
-                Err(Refusal::Unavailable(format!("{open} streams are open, which are the most for one gateway")))
+                let (what, max) = (self.what, self.max);
+                Err(Refusal::Unavailable(format!("{open} {what} are open, and {max} are the most for one gateway")))
             }
         }
     }
@@ -42,6 +53,6 @@ impl Streams {
 
 impl Drop for StreamSlot {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.streams.open.fetch_sub(self.count, Ordering::Relaxed);
     }
 }

@@ -18,6 +18,7 @@ const ACKS: &str = "eagre_gateway_acks_total";
 const ACK_SECONDS: &str = "eagre_gateway_ack_seconds";
 const REFUSALS: &str = "eagre_gateway_refusals_total";
 const IN_FLIGHT_BYTES: &str = "eagre_gateway_in_flight_bytes";
+const IN_FLIGHT_BYTES_MAX: &str = "eagre_gateway_in_flight_bytes_max";
 const QUEUE_WAIT: &str = "eagre_gateway_queue_wait_seconds";
 const OBJECT_BYTES: &str = "eagre_gateway_object_bytes";
 const CUTS: &str = "eagre_gateway_cuts_total";
@@ -41,6 +42,7 @@ pub(crate) fn describe() {
     describe_counter!(ACKS, "Produce requests acknowledged");
     describe_histogram!(ACK_SECONDS, Unit::Seconds, "From a produce request to its acknowledgement");
     describe_counter!(REFUSALS, "Requests refused or of unknown outcome, by reason");
+    describe_gauge!(IN_FLIGHT_BYTES_MAX, Unit::Bytes, "How many of them there may be");
     describe_gauge!(IN_FLIGHT_BYTES, Unit::Bytes, "Bytes of produce requests that are not answered");
     describe_histogram!(QUEUE_WAIT, Unit::Seconds, "From the first batch of an object to its cut");
     describe_histogram!(OBJECT_BYTES, Unit::Bytes, "Bytes of batches in an object");
@@ -110,8 +112,9 @@ pub(crate) fn unanswered_objects(count: usize) {
     gauge!(UNANSWERED).set(count as f64);
 }
 
-pub(crate) fn levels(in_flight_bytes: usize, streams: usize, read_ahead_bytes: usize) {
+pub(crate) fn levels(in_flight_bytes: usize, in_flight_bytes_max: usize, streams: usize, read_ahead_bytes: usize) {
     gauge!(IN_FLIGHT_BYTES).set(in_flight_bytes as f64);
+    gauge!(IN_FLIGHT_BYTES_MAX).set(in_flight_bytes_max as f64);
     gauge!(STREAMS).set(streams as f64);
     gauge!(READ_AHEAD_BYTES).set(read_ahead_bytes as f64);
 }

@@ -24,11 +24,11 @@ use crate::{
 pub(crate) const SMALL_MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Elements of a produce request: records, and headers of all of them. A ready batch is one value, whatever it holds.
-pub(crate) const PRODUCE_ELEMENTS_MAX: usize = 100_000;
+pub(crate) const PRODUCE_ELEMENTS_MAX: usize = 50_000;
 /// Of other requests: more partitions than these may name.
 const SMALL_ELEMENTS_MAX: usize = 20_000;
 /// Of requests between nodes: the batches and runs of the largest commit.
-const INTERNAL_ELEMENTS_MAX: usize = 200_000;
+const INTERNAL_ELEMENTS_MAX: usize = 100_000;
 /// Of services that take names and nothing else.
 const NAMES_BYTES_MAX: usize = 64 << 10;
 

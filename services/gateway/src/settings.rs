@@ -6,7 +6,10 @@ use eagre_model::batch::Limits;
 use eagre_objects::BucketKind;
 use eagre_sequencer_api::INLINE_BYTES_MAX;
 
-use crate::produce::{Cutter, SteadyCuts};
+use crate::{
+    produce::{Cutter, SteadyCuts},
+    service::SMALL_MESSAGE_BYTES_MAX,
+};
 
 /// So large an object is worth its own cost: a file with its syncs, or a request, and a commit.
 pub(crate) const LARGE_OBJECT_BYTES: usize = 3 << 20;
@@ -19,6 +22,15 @@ pub struct GatewaySettings {
     /// How many bytes of produce requests may be in the gateway at a time, unread answers excluded. Clients wait beyond.
     /// Beginnings of requests may take a sixteenth of it more.
     pub produce_bytes_max: usize,
+    /// The same of requests that carry no records.
+    pub small_requests_bytes_max: usize,
+    /// What requests with records, and those between nodes, may take from when they are decoded until they are something else:
+    /// one of the largest at least.
+    pub decoded_bytes_max: usize,
+    /// The same of requests that carry no records.
+    pub small_decoded_bytes_max: usize,
+    /// Requests between nodes.
+    pub internal_requests_bytes_max: usize,
     /// Unanswered requests of one produce stream while there are few streams. The client waits beyond.
     pub requests_per_stream_max: usize,
     /// Unanswered requests of all produce streams together, but 16 for each in any case.
@@ -56,6 +68,9 @@ pub struct GatewaySettings {
     /// A request that is not answered after so long is refused, or told that its outcome is unknown. So long may it also
     /// wait for room in the gateway before that.
     pub answer_after_max: Duration,
+    /// A call that carries no records, as one that creates a topic, is answered after so long in any case. Less than what clients
+    /// wait by default, so that they hear why.
+    pub call_answer_max: Duration,
     /// A message of a produce request must have arrived so long after it was granted its memory; one that comes too
     /// slowly is given up before.
     pub message_arrival_max: Duration,
@@ -65,10 +80,16 @@ pub struct GatewaySettings {
     pub read_ahead_per_stream_bytes_max: usize,
     /// The bytes of one message of a fetch stream while there are few streams; less when there are many.
     pub fetch_message_bytes: usize,
+    /// Bytes of the usual fetch messages that clients have not taken, of all streams together, down to a least size.
+    pub messages_bytes_max: usize,
     /// Bytes of fetch messages over that size, each of one large batch, which clients have not taken.
     pub large_messages_bytes_max: usize,
     /// Partitions of one fetch or list-offsets request.
     pub fetch_partitions_max: usize,
+    /// Partitions of all fetch streams together. Refused beyond.
+    pub partitions_read_max: usize,
+    /// Index rows that fetch streams are about to read, in bytes, down to a few rows for each partition.
+    pub index_rows_bytes_max: usize,
     /// Topics whose records are remembered.
     pub topics_cached_max: usize,
     /// Index rows kept in memory of what was pushed, of all partitions.
@@ -102,6 +123,11 @@ impl GatewaySettings {
                 max_decompressed_bytes: 32 << 20,
             },
             produce_bytes_max: 80 << 20,
+            // Two of the largest, compressed: such a one is charged for itself and for what it may become.
+            small_requests_bytes_max: 16 << 20,
+            decoded_bytes_max: 16 << 20,
+            small_decoded_bytes_max: 4 << 20,
+            internal_requests_bytes_max: MESSAGE_BYTES_MAX,
             requests_per_stream_max: 4_096,
             requests_max: 256 << 10,
             streams_max: 20_000,
@@ -118,12 +144,16 @@ impl GatewaySettings {
             upload_retry_max: Duration::from_secs(10),
             upload_attempt_max: Duration::from_secs(30),
             answer_after_max: Duration::from_secs(30),
+            call_answer_max: Duration::from_secs(8),
             message_arrival_max: Duration::from_secs(30),
             read_ahead_bytes_max: 64 << 20,
             read_ahead_per_stream_bytes_max: 16 << 20,
             fetch_message_bytes: 512 << 10,
+            messages_bytes_max: 64 << 20,
             large_messages_bytes_max: 32 << 20,
             fetch_partitions_max: 10_000,
+            partitions_read_max: 65_536,
+            index_rows_bytes_max: 32 << 20,
             topics_cached_max: 10_000,
             recent_runs_max: 65_536,
         }
@@ -158,6 +188,14 @@ impl GatewaySettings {
                 "the largest batch does not fit into a message",
             ),
             (self.produce_bytes_max >= 2 * message, "the produce budget does not hold two of the largest messages"),
+            (
+                self.internal_requests_bytes_max >= MESSAGE_BYTES_MAX,
+                "the budget of requests between nodes does not hold the largest",
+            ),
+            (
+                self.small_requests_bytes_max >= 2 * SMALL_MESSAGE_BYTES_MAX,
+                "the budget of small requests does not hold the largest, compressed",
+            ),
             (self.produce_bytes_max <= u32::MAX as usize, "the produce budget is over 4 GiB"),
             (self.requests_per_stream_max > 0, "a stream needs a request in flight"),
             (self.streams_max > 0, "no stream may be opened"),
@@ -184,6 +222,10 @@ impl GatewaySettings {
             (
                 self.large_messages_bytes_max >= self.batch_limits.max_batch_bytes,
                 "the largest batch does not fit among large messages",
+            ),
+            (
+                self.partitions_read_max >= self.fetch_partitions_max,
+                "one fetch stream may have more partitions than all",
             ),
             (self.fetch_message_bytes > 0, "a fetch message needs a byte"),
         ];

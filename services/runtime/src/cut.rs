@@ -5,7 +5,8 @@ use std::time::Duration;
 use eagre_gateway::GatewaySettings;
 use eagre_metadata::StoreSettings;
 use eagre_objects::BucketKind;
-use eagre_sequencer::SpillSettings;
+
+use crate::node::NodeSettings;
 
 const MIB: u64 = 1 << 20;
 
@@ -24,9 +25,10 @@ impl RequestPace {
             BucketKind::Remote => StoreSettings::for_object_store(),
             BucketKind::Folder | BucketKind::Memory => StoreSettings::for_folder(),
         };
+        let node = NodeSettings::for_bucket(kind);
         Self {
-            gateway: GatewaySettings::for_bucket(kind),
-            spill_bytes: SpillSettings::default().bytes,
+            spill_bytes: node.spill.bytes,
+            gateway: node.gateway,
             commits_per_second_max: store.flush_interval_min.as_secs_f64().recip(),
         }
     }

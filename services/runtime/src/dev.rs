@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::Router;
-use eagre_cache::{CacheSettings, PageCaches};
+use eagre_cache::PageCaches;
 use eagre_env::{Env, Listener};
 use eagre_objects::{Bucket, BucketUrl};
 use eagre_transport::{Acceptor, ConnectionBounds, Port};
@@ -22,8 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     http::{self, Observed},
-    node::{Node, NodeParts, NodeSettings, NodeState, StartError},
+    memory::MemoryPlan,
+    node::{Node, NodeParts, NodeSettings, StartError},
     profile,
+    state::NodeState,
     telemetry::{self, Build, ProcessMetrics},
 };
 
@@ -41,6 +43,8 @@ pub struct DevSettings {
     pub grpc: String,
     /// Where metrics and health are served; port 0 takes a free one.
     pub http: String,
+    /// How much memory the process may take, divided.
+    pub memory: MemoryPlan,
     /// Which build this is.
     pub build: Build,
     /// Who may connect, to each of the two ports.
@@ -113,27 +117,30 @@ impl Dev {
             return Err(DevError::DebugNotLoopback { address: http });
         }
         let more = if settings.debug_endpoints { profile::routes() } else { Router::new() };
-        let process = ProcessMetrics::start(settings.build);
+        let peers = settings.memory.peers();
+        let process = ProcessMetrics::start(settings.build, settings.memory.limit_bytes());
         let observer = Arc::new(Observer {
             state: OnceLock::new(),
             api: OnceLock::new(),
             process,
             prometheus: prometheus.clone(),
         });
-        let http_acceptor = Acceptor::new(http_listener, Port::Http, settings.connections);
+        let http_acceptor = Acceptor::new(http_listener, Port::Http, settings.connections, peers.clone());
         let stop_http = CancellationToken::new();
         // It answers while the node starts: a supervisor must not take a slow start for a hang.
         let stop_unless_started = stop_http.clone().drop_guard();
         let http_server = tokio::spawn(http::serve(http_acceptor, observer.clone(), more, stop_http.clone()));
         let bucket = Bucket::open(&env, &settings.bucket).await?;
-        let caches = PageCaches::open(&CacheSettings::default()).await;
+        let caches = PageCaches::open(&settings.memory.caches()).await;
         let caches = caches.map_err(|error| DevError::Resources(error.to_string()))?;
         let background = Background::start().map_err(|error| DevError::Resources(error.to_string()))?;
-        let mut node_settings = NodeSettings::for_bucket(bucket.kind());
+        let memory = settings.memory;
+        let mut node_settings = NodeSettings::within(bucket.kind(), memory);
         node_settings.expiry.after = settings.producer_id_expiration;
         let (target, puts) = (settings.target_p99, settings.max_put_per_second);
         node_settings.gateway = node_settings.gateway.with_wishes(target, puts);
         node_settings.server.connections = settings.connections;
+        node_settings.server.peers = peers;
         let parts = NodeParts {
             env,
             bucket,
@@ -146,7 +153,7 @@ impl Dev {
         };
         let node = Node::start(parts).await?;
         observer.state.get_or_init(|| node.state());
-        observer.api.get_or_init(|| http::api(node.api()));
+        observer.api.get_or_init(|| http::api(node.api(), memory.json()));
         let upkeep = tokio::spawn(upkeep(prometheus));
         let stop_http = stop_unless_started.disarm();
         Ok(Self { grpc, http, node, http_server, stop_http, background, upkeep })
@@ -215,6 +222,7 @@ struct Observer {
     prometheus: PrometheusHandle,
 }
 
+#[tonic::async_trait]
 impl Observed for Observer {
     fn render_metrics(&self) -> String {
         if let Some(state) = self.state.get() {
@@ -224,8 +232,8 @@ impl Observed for Observer {
         self.prometheus.render()
     }
 
-    fn ready(&self) -> Result<(), String> {
-        self.state.get().ok_or("starting")?.ready()
+    async fn ready(&self) -> Result<(), String> {
+        self.state.get().ok_or("starting")?.ready().await
     }
 
     fn api(&self) -> Option<Router> {

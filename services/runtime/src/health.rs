@@ -13,7 +13,7 @@ use tonic_health::pb::{
     health_server::{Health, HealthServer},
 };
 
-use crate::node::NodeState;
+use crate::state::NodeState;
 
 /// How often a watched answer is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -31,8 +31,8 @@ struct NodeHealth {
     stop: CancellationToken,
 }
 
-fn status(state: &NodeState) -> ServingStatus {
-    match state.ready() {
+async fn status(state: &NodeState) -> ServingStatus {
+    match state.ready().await {
         Ok(()) => ServingStatus::Serving,
         Err(_) => ServingStatus::NotServing,
     }
@@ -47,7 +47,7 @@ impl Health for NodeHealth {
     async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
         let service = request.into_inner().service;
         if SERVICES.contains(&service.as_str()) {
-            Ok(Response::new(answer(status(&self.state))))
+            Ok(Response::new(answer(status(&self.state).await)))
         } else {
             Err(Status::not_found(format!("there is no service {service:?}; ask for \"\" or {:?}", &SERVICES[1..])))
         }
@@ -62,7 +62,10 @@ impl Health for NodeHealth {
             let state = state.clone();
             async move {
                 loop {
-                    let now = state.as_ref().map_or(ServingStatus::ServiceUnknown, status);
+                    let now = match &state {
+                        Some(state) => status(state).await,
+                        None => ServingStatus::ServiceUnknown,
+                    };
                     if told != Some(now) {
                         return Some((Ok(answer(now)), Some(now)));
                     }

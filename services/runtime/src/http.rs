@@ -9,6 +9,7 @@ mod error;
 mod fetch;
 mod produce;
 mod query;
+mod shape;
 mod topics;
 
 use std::{pin::pin, sync::Arc, time::Duration};
@@ -28,15 +29,16 @@ use hyper_util::{
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::codegen::Service;
+use tonic::{async_trait, codegen::Service};
 
 /// What the HTTP port asks of the process behind it.
+#[async_trait]
 pub trait Observed: Send + Sync + 'static {
     /// The metrics in Prometheus' text format.
     fn render_metrics(&self) -> String;
 
     /// `Err` says what the process is waiting for before it can serve.
-    fn ready(&self) -> Result<(), String>;
+    async fn ready(&self) -> Result<(), String>;
 
     /// The public API; `None` until the process can serve.
     fn api(&self) -> Option<Router>;
@@ -45,7 +47,7 @@ pub trait Observed: Send + Sync + 'static {
 pub(crate) use api::router as api;
 
 /// What there is, for whoever opens the address in a browser.
-const INDEX: &str = "Eagre\n\n/v1/topics            GET lists topics, POST creates one\n/v1/topics/T          GET describes a topic, DELETE deletes it\n/v1/topics/T/records  POST appends records, GET reads some\n/v1/producers         POST gives a producer id\n/eagre.v1.*           gRPC-web\n/metrics  metrics for Prometheus\n/healthz  200 when the process answers\n/readyz   200 when it holds its shard and has joined it, else 503 and what it waits for\n";
+const INDEX: &str = "Eagre\n\n/v1/topics            GET lists topics, POST creates one\n/v1/topics/T          GET describes a topic, DELETE deletes it\n/v1/topics/T/records  POST appends records, GET reads some\n/v1/producers         POST gives a producer id\n/eagre.v1.*           gRPC-web\n/metrics  metrics for Prometheus\n/healthz  200 when the process answers\n/readyz   200 when a record that comes now can be acknowledged, else 503 and what it waits for\n";
 
 /// The head of a request must be whole after so long, the first one and each that follows on the same connection.
 const HEAD_MAX: Duration = Duration::from_secs(20);
@@ -103,7 +105,7 @@ async fn call_api(State(observed): State<Arc<dyn Observed>>, request: Request) -
 }
 
 async fn ready(State(observed): State<Arc<dyn Observed>>) -> (StatusCode, String) {
-    match observed.ready() {
+    match observed.ready().await {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use eagre_cache::{CacheSettings, PageCaches};
+use eagre_cache::PageCaches;
 use eagre_env::Env;
 use eagre_objects::{Bucket, BucketKind, BucketUrl};
 
 use crate::{
     dev::DevError,
+    memory::MemoryPlan,
     node::{Node, NodeParts, NodeSettings},
 };
 
@@ -28,7 +29,7 @@ impl InMemory {
     pub async fn start() -> Result<Self, DevError> {
         let env = Env::system();
         let grpc = env.network.listen("127.0.0.1:0").await.map_err(|error| DevError::Resources(error.to_string()))?;
-        let caches = PageCaches::open(&CacheSettings::default()).await;
+        let caches = PageCaches::open(&MemoryPlan::default().caches()).await;
         let endpoint = format!("http://{}", grpc.local_addr());
         let parts = NodeParts {
             bucket: Bucket::open(&env, &BucketUrl::Memory).await?,

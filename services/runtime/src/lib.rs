@@ -8,8 +8,10 @@ mod dev;
 mod health;
 mod http;
 mod in_memory;
+mod memory;
 mod node;
 mod profile;
+mod state;
 mod telemetry;
 
 pub use cut::RequestPace;
@@ -17,5 +19,7 @@ pub use dev::{Dev, DevError, DevSettings};
 pub use eagre_transport::ConnectionBounds;
 pub use http::Observed;
 pub use in_memory::InMemory;
+pub use memory::{JsonMemory, MEMORY_LIMIT_DEFAULT_BYTES, MemoryLimitError, MemoryPlan, Portion};
 pub use node::{Node, NodeParts, NodeSettings, StartError};
+pub use state::NodeState;
 pub use telemetry::Build;

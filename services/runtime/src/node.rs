@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use eagre_cache::PageCaches;
 use eagre_env::{Env, Listener};
 use eagre_gateway::{Gateway, GatewaySettings};
-use eagre_log::{ReaderSettings, RunReader};
+use eagre_log::RunReader;
 use eagre_metadata::StoreSettings;
 use eagre_objects::{Bucket, BucketKind};
 use eagre_sequencer::{ExpirySettings, SequencerNode, SequencerSettings, SpillSettings};
@@ -20,7 +20,7 @@ use tonic_reflection::server::{
     v1alpha::{ServerReflection as OldReflection, ServerReflectionServer as OldReflectionServer},
 };
 
-use crate::health;
+use crate::{health, memory::MemoryPlan, state::NodeState};
 
 pub use eagre_sequencer::StartError;
 
@@ -35,17 +35,23 @@ pub struct NodeSettings {
     pub expiry: ExpirySettings,
     /// Of the gRPC port.
     pub server: ServerSettings,
+    /// How the process' memory is divided.
+    pub memory: MemoryPlan,
 }
 
 impl NodeSettings {
-    /// What fits a bucket of this kind.
+    /// What fits a bucket of this kind, with the usual limit of memory.
     pub fn for_bucket(kind: BucketKind) -> Self {
-        Self {
-            gateway: GatewaySettings::for_bucket(kind),
-            spill: SpillSettings::default(),
-            expiry: ExpirySettings::default(),
-            server: ServerSettings::default(),
-        }
+        Self::within(kind, MemoryPlan::default())
+    }
+
+    /// What fits a bucket of this kind and a limit of memory.
+    pub fn within(kind: BucketKind, memory: MemoryPlan) -> Self {
+        let mut gateway = GatewaySettings::for_bucket(kind);
+        memory.bound_gateway(&mut gateway);
+        let mut server = ServerSettings::default();
+        memory.bound_server(&mut server);
+        Self { gateway, spill: memory.spill(), expiry: ExpirySettings::default(), server, memory }
     }
 }
 
@@ -73,6 +79,7 @@ pub struct NodeParts {
 pub struct Node {
     gateway: Arc<Gateway>,
     sequencer: Arc<SequencerNode>,
+    state: NodeState,
     stop_limit: Duration,
     stop_serving: CancellationToken,
     server: JoinHandle<()>,
@@ -87,28 +94,30 @@ impl Node {
     pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
         let NodeParts { env, bucket, caches, grpc, advertised, background, stop_limit, settings } = parts;
         let peers = Arc::new(GrpcPeers::new(env.network.clone()));
-        let NodeSettings { gateway, spill, expiry, server } = settings;
-        let usual = SequencerSettings::new(advertised, store(&bucket, background));
-        let settings = SequencerSettings { stop_limit, spill, expiry, ..usual };
+        let NodeSettings { gateway, spill, expiry, server, memory } = settings;
+        let store = StoreSettings { memory: memory.store(), ..store(&bucket, background) };
+        let usual = SequencerSettings::new(advertised, store);
+        let settings = SequencerSettings { stop_limit, spill, expiry, memory: memory.sequencer(), ..usual };
         let shard = settings.shard;
+        let presence = bucket.presence().clone();
         let sequencer = SequencerNode::new(env.clone(), bucket.clone(), peers, settings);
-        let reader = RunReader::new(&env, bucket.clone(), caches, &ReaderSettings::default());
+        let reader = RunReader::new(&env, bucket.clone(), caches, &memory.reader());
         let gateway = Gateway::start(env, bucket, reader, sequencer.clone(), gateway)
             .map_err(|error| StartError::Unreadable(error.to_string()))?;
         let internal = SequencerServer::new(sequencer.clone(), sequencer.clone(), shard);
         let (gateway, stop_serving) = (Arc::new(gateway), CancellationToken::new());
-        let state = NodeState { gateway: gateway.clone(), sequencer: sequencer.clone() };
+        let state = NodeState::new(gateway.clone(), sequencer.clone(), presence);
         let (reflection, old_reflection) = reflection();
         let routes = gateway
             .routes()
             .add_service(gateway.admit_internal(internal.into_service()))
-            .add_service(gateway.admit_names(health::service(state, stop_serving.clone())))
+            .add_service(gateway.admit_names(health::service(state.clone(), stop_serving.clone())))
             .add_service(gateway.admit_names(reflection))
             .add_service(gateway.admit_names(old_reflection));
         let stopped = stop_serving.clone().cancelled_owned();
         // Rivals ask a node how it is from the moment of its claim on, so it serves before it claims.
         let server = tokio::spawn(eagre_transport::serve(grpc, routes, server, stopped));
-        let node = Self { gateway, sequencer, stop_limit, stop_serving, server };
+        let node = Self { gateway, sequencer, state, stop_limit, stop_serving, server };
         if let Err(error) = node.sequencer.start().await {
             node.stop().await;
             return Err(error);
@@ -119,7 +128,7 @@ impl Node {
 
     /// What the HTTP port asks; outlives the node.
     pub fn state(&self) -> NodeState {
-        NodeState { gateway: self.gateway.clone(), sequencer: self.sequencer.clone() }
+        self.state.clone()
     }
 
     /// The public gRPC services, to be called in this process.
@@ -143,31 +152,6 @@ impl Node {
         }
         self.sequencer.stop().await;
         answered
-    }
-}
-
-/// How a node is.
-#[derive(Clone)]
-pub struct NodeState {
-    gateway: Arc<Gateway>,
-    sequencer: Arc<SequencerNode>,
-}
-
-impl NodeState {
-    /// `Err` says what it waits for.
-    pub fn ready(&self) -> Result<(), String> {
-        if !self.sequencer.is_ready() {
-            return Err("the sequencer does not hold the shard".into());
-        }
-        if !self.gateway.is_ready() {
-            return Err("the gateway has not joined the sequencer, or is going away".into());
-        }
-        Ok(())
-    }
-
-    /// Brings the gauges up to date.
-    pub fn update_metrics(&self) {
-        self.gateway.update_metrics();
     }
 }
 

@@ -47,8 +47,8 @@ pub(crate) struct ProcessMetrics {
 }
 
 impl ProcessMetrics {
-    /// Of the present runtime.
-    pub fn start(build: Build) -> Self {
+    /// Of the present runtime, in a process that may take so much memory.
+    pub fn start(build: Build, memory_limit_bytes: usize) -> Self {
         describe_gauge!(BUILD, "1, with the version and commit that runs");
         describe_gauge!(TASKS, "Tasks that are alive");
         describe_gauge!(QUEUE, "Tasks that are ready and wait for any worker");
@@ -56,6 +56,7 @@ impl ProcessMetrics {
         describe_counter!(BUSY, Unit::Microseconds, "Time that workers were busy, in all");
         gauge!(BUILD, "version" => build.version, "commit" => build.commit).set(1.0);
         process::describe();
+        process::limit(memory_limit_bytes);
         Self { runtime: Handle::current().metrics() }
     }
 

@@ -9,7 +9,7 @@ use std::{
 use eagre_env::Env;
 
 /// A flush that takes longer makes the holder unwell.
-const FLUSH_MAX: Duration = Duration::from_secs(5);
+pub const FLUSH_MAX: Duration = Duration::from_secs(5);
 
 /// When the flushes under way began.
 #[derive(Debug, Default)]

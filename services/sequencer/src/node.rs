@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     group::Work,
-    health::Health,
+    health::{FLUSH_MAX, Health},
     index,
     settings::SequencerSettings,
     supervisor::{StartError, Status, Supervisor},
@@ -39,6 +39,25 @@ const PING_LIMIT: Duration = Duration::from_millis(800);
 const START_HEALTHY: Duration = Duration::from_secs(10);
 /// The most topics of one page.
 const TOPICS_MAX: usize = 1_000;
+
+/// Why a commit would not land now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    /// Another process holds the shard, or nobody does.
+    #[error("the sequencer does not hold the shard")]
+    NotHolding,
+    /// It has claimed it and opens the store.
+    #[error("the sequencer has claimed the shard and opens it")]
+    Starting,
+    /// A flush takes far too long.
+    #[error(
+        "the bucket does not take what the sequencer writes: a flush has been under way for more than {FLUSH_MAX:?}"
+    )]
+    FlushStuck,
+    /// The bucket does not say that the claim stands, or that it does not.
+    #[error("the bucket does not confirm that this process holds the shard: {0}")]
+    Unproved(String),
+}
 
 /// A process that holds, or wants to hold, a shard.
 pub struct SequencerNode {
@@ -94,6 +113,24 @@ impl SequencerNode {
             // A task that panicked has ended too.
             let _ = task.await;
         }
+    }
+
+    /// Whether a commit would land now, as far as is known without asking the bucket; that, [`Self::prove`] does.
+    pub fn check(&self) -> Result<(), NotReady> {
+        match &*self.supervisor.status.borrow() {
+            Status::Idle => Err(NotReady::NotHolding),
+            Status::Starting { .. } => Err(NotReady::Starting),
+            Status::Holding { .. } if !self.supervisor.health.is_well(&self.supervisor.env) => {
+                Err(NotReady::FlushStuck)
+            }
+            Status::Holding { .. } => Ok(()),
+        }
+    }
+
+    /// Asks the bucket whether the claim stands, unless it has just said so: what a flush would have to wait for.
+    pub async fn prove(&self) -> Result<(), NotReady> {
+        let Ok(term) = self.term() else { return Err(NotReady::NotHolding) };
+        term.authority.ensure().await.map_err(|error| NotReady::Unproved(error.to_string()))
     }
 
     /// Whether it serves the shard now, as far as it knows.

@@ -7,6 +7,21 @@ use eagre_model::ShardId;
 
 use crate::{expiry::ExpirySettings, spill::SpillSettings};
 
+/// What a sequencer may hold in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SequencerMemory {
+    /// Bytes of commits that are queued, judged or being flushed. When the bucket hangs, no more than this piles up.
+    pub queued_bytes_max: usize,
+    /// How many producers, each in a partition, are kept in memory.
+    pub producers_max: usize,
+}
+
+impl Default for SequencerMemory {
+    fn default() -> Self {
+        Self { queued_bytes_max: 16 << 20, producers_max: 65_536 }
+    }
+}
+
 /// Settings of a [`SequencerNode`](crate::SequencerNode).
 #[derive(Debug, Clone)]
 pub struct SequencerSettings {
@@ -16,8 +31,8 @@ pub struct SequencerSettings {
     pub address: String,
     /// R: how long the holder may flush and answer after it last proved its claim. The same in every process.
     pub authority: Duration,
-    /// How many producers, each in a partition, are kept in memory.
-    pub producers_max: usize,
+    /// What it may hold.
+    pub memory: SequencerMemory,
     /// How long a stop waits for the last commits, and then for the store to close.
     pub stop_limit: Duration,
     /// When inline runs become objects.
@@ -35,7 +50,7 @@ impl SequencerSettings {
             shard: ShardId::FIRST,
             address: address.into(),
             authority: Duration::from_secs(1),
-            producers_max: 65_536,
+            memory: SequencerMemory::default(),
             stop_limit: Duration::from_secs(5),
             spill: SpillSettings::default(),
             expiry: ExpirySettings::default(),

@@ -18,23 +18,22 @@ const REPLIES_WAITING_MAX: usize = 64;
 const UNCHARGED_MAX: usize = 2;
 /// More gateways than this are refused.
 const STREAMS_MAX: usize = 4_096;
-/// Memory of all requests that are queued, judged or being flushed. When the bucket hangs, no more than this piles up.
-const QUEUED_BYTES_MAX: usize = 16 << 20;
 
 /// The open commit streams of a term.
 pub struct Streams {
     queue: mpsc::Sender<Work>,
     budget: Arc<Semaphore>,
+    queued_bytes_max: usize,
     /// By incarnation: a new stream of a gateway ends its old one.
     open: Mutex<BTreeMap<u64, CancellationToken>>,
     ended: CancellationToken,
 }
 
 impl Streams {
-    /// None yet. All of them end with `ended`.
-    pub fn new(queue: mpsc::Sender<Work>, ended: CancellationToken) -> Arc<Self> {
-        let budget = Arc::new(Semaphore::new(QUEUED_BYTES_MAX));
-        Arc::new(Self { queue, budget, open: Mutex::default(), ended })
+    /// None yet. All of them end with `ended`, and may queue so many bytes together.
+    pub fn new(queue: mpsc::Sender<Work>, queued_bytes_max: usize, ended: CancellationToken) -> Arc<Self> {
+        let budget = Arc::new(Semaphore::new(queued_bytes_max));
+        Arc::new(Self { queue, budget, queued_bytes_max, open: Mutex::default(), ended })
     }
 
     /// Opens the stream of an incarnation; `None` when there are too many.
@@ -74,7 +73,9 @@ impl Streams {
                 return;
             }
             let Ok(slot) = outgoing.clone().reserve_owned().await else { return };
-            let bytes = memory_bytes(&request);
+            // Never more than there is for all.
+            let bytes = memory_bytes(&request).min(self.queued_bytes_max);
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
             let Ok(budget) = self.budget.clone().acquire_many_owned(bytes).await else { return };
             if self.queue.send(Work::Commit { request, slot, budget }).await.is_err() {
                 return;
@@ -83,13 +84,12 @@ impl Streams {
     }
 }
 
-/// What a request takes in memory, never more than there is for all.
-fn memory_bytes(request: &CommitRequest) -> u32 {
+/// What a request takes in memory.
+fn memory_bytes(request: &CommitRequest) -> usize {
     let runs = request
         .runs
         .iter()
         .map(|run| std::mem::size_of::<CommitRun>() + run.batches.len() * std::mem::size_of::<CommitBatch>());
     let inline = request.inline.as_ref().map_or(0, bytes::Bytes::len);
-    let bytes = std::mem::size_of::<Work>() + runs.sum::<usize>() + inline;
-    u32::try_from(bytes.min(QUEUED_BYTES_MAX)).unwrap_or(u32::MAX)
+    std::mem::size_of::<Work>() + runs.sum::<usize>() + inline
 }

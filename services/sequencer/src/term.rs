@@ -135,7 +135,7 @@ impl Term {
             pending,
             growth,
         };
-        let streams = Streams::new(queue.clone(), ended.clone());
+        let streams = Streams::new(queue.clone(), settings.memory.queued_bytes_max, ended.clone());
         let task = tokio::spawn(run(committer, (spiller, expirer), works, stop.clone(), ended));
         telemetry::holds(true);
         let (authority, committer) = (authority.clone(), Mutex::new(Some(task)));
@@ -188,7 +188,7 @@ async fn open(
     authority.await_it().await?;
     let store = MetadataStore::open(env, bucket.store(), settings.shard, settings.store.clone()).await?;
     let (clock, cluster_id) = (TermClock::start(env), bucket.cluster_id());
-    let (state, changes) = load::load(&store, cluster_id, clock, settings.producers_max, settings.spill.held).await?;
+    let (state, changes) = load::load(&store, cluster_id, clock, settings.memory.producers_max, settings.spill.held).await?;
     if !changes.is_empty() {
         authority.await_it().await?;
         store.write(changes).await.map_err(LoadError::from)?;

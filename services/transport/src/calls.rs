@@ -18,13 +18,17 @@ use futures::{FutureExt, future::BoxFuture};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::{Status, body::Body, codegen::Service};
 
-use crate::metrics;
+use crate::{
+    metrics,
+    peers::{PeerLease, PeerMemory},
+};
 
 /// Lets so many calls in.
 #[derive(Debug, Clone)]
 pub(crate) struct CallBound {
     open: Arc<AtomicUsize>,
     calls_max: usize,
+    memory: PeerMemory,
 }
 
 /// The calls of one connection.
@@ -42,11 +46,14 @@ pub(crate) struct Bounded<S> {
 }
 
 /// An open call; no more when dropped.
-struct OpenCall(ConnectionCalls);
+struct OpenCall {
+    calls: ConnectionCalls,
+    _memory: PeerLease,
+}
 
 impl CallBound {
-    pub fn new(calls_max: usize) -> Self {
-        Self { open: Arc::default(), calls_max }
+    pub fn new(calls_max: usize, memory: PeerMemory) -> Self {
+        Self { open: Arc::default(), calls_max, memory }
     }
 
     /// Of a new connection.
@@ -58,19 +65,20 @@ impl CallBound {
 impl ConnectionCalls {
     fn enter(&self) -> Option<OpenCall> {
         let raise = |open: usize| {
-            let left = self.bound.calls_max.checked_sub(open)?;
+            let left = self.bound.calls_max.checked_sub(open)?.min(self.bound.memory.calls_left());
             (self.own.load(Ordering::Relaxed) < left).then_some(open + 1)
         };
+        let memory = self.bound.memory.call()?;
         self.bound.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise).ok()?;
         self.own.fetch_add(1, Ordering::Relaxed);
-        Some(OpenCall(self.clone()))
+        Some(OpenCall { calls: self.clone(), _memory: memory })
     }
 }
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        self.0.own.fetch_sub(1, Ordering::Relaxed);
-        self.0.bound.open.fetch_sub(1, Ordering::Relaxed);
+        self.calls.own.fetch_sub(1, Ordering::Relaxed);
+        self.calls.bound.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -136,7 +144,7 @@ mod tests {
 
     #[test]
     fn who_has_many_calls_leaves_room_for_others() {
-        let bound = CallBound::new(1_000);
+        let bound = CallBound::new(1_000, PeerMemory::default());
         let mut held = Vec::new();
         let mut counts = Vec::new();
         for _ in 0..6 {

@@ -14,7 +14,11 @@ use eagre_env::{HashMap, Listener};
 use eagre_trace::Seldom;
 use tracing::{debug, warn};
 
-use crate::{guarded::Guarded, metrics};
+use crate::{
+    guarded::Guarded,
+    metrics,
+    peers::{PeerLease, PeerMemory},
+};
 
 /// The bounds of the connections of one port.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +72,7 @@ pub struct Acceptor {
     listener: Box<dyn Listener>,
     port: Port,
     bounds: ConnectionBounds,
+    memory: PeerMemory,
     inside: Arc<Mutex<Inside>>,
     trouble: Seldom,
     full: Seldom,
@@ -88,6 +93,7 @@ pub(crate) struct Entry {
     /// `None`: it is not counted by its source.
     source: Option<IpAddr>,
     port: Port,
+    _memory: PeerLease,
 }
 
 /// Which bound a connection is beyond.
@@ -95,6 +101,7 @@ pub(crate) struct Entry {
 pub(crate) enum Full {
     Total,
     Source,
+    Memory,
 }
 
 impl Full {
@@ -102,16 +109,17 @@ impl Full {
         match self {
             Self::Total => "total",
             Self::Source => "source",
+            Self::Memory => "memory",
         }
     }
 }
 
 impl Acceptor {
-    /// Takes connections out of `listener`, which is that port.
-    pub fn new(listener: Box<dyn Listener>, port: Port, bounds: ConnectionBounds) -> Self {
+    /// Takes connections out of `listener`, which is that port, as long as there is memory for them.
+    pub fn new(listener: Box<dyn Listener>, port: Port, bounds: ConnectionBounds, memory: PeerMemory) -> Self {
         metrics::describe();
         metrics::connections(port, 0);
-        Self { listener, port, bounds, inside: Arc::default(), trouble: Seldom::new(), full: Seldom::new() }
+        Self { listener, port, bounds, memory, inside: Arc::default(), trouble: Seldom::new(), full: Seldom::new() }
     }
 
     /// The address bound.
@@ -149,11 +157,14 @@ impl Acceptor {
             if of_source >= self.bounds.connections_per_source_max {
                 return Err(Full::Source);
             }
-            inside.by_source.insert(source, of_source + 1);
+        }
+        let memory = self.memory.connection().ok_or(Full::Memory)?;
+        if let Some(source) = source {
+            *inside.by_source.entry(source).or_default() += 1;
         }
         inside.connections += 1;
         metrics::connections(self.port, inside.connections);
-        Ok(Entry { inside: self.inside.clone(), source, port: self.port })
+        Ok(Entry { inside: self.inside.clone(), source, port: self.port, _memory: memory })
     }
 
     fn turn_away(&self, full: Full, peer: SocketAddr) {

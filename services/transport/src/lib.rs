@@ -14,12 +14,14 @@ mod connection;
 mod door;
 mod guarded;
 mod metrics;
+mod peers;
 mod server;
 mod windows;
 
 pub use channel::{ChannelSettings, InvalidEndpoint, channel};
 pub use door::{Acceptor, ConnectionBounds, Port};
 pub use guarded::Guarded;
+pub use peers::{CALL_BYTES, PeerMemory};
 pub use server::{ServerSettings, serve};
 pub use windows::WINDOW_BYTES_MIN;
 

@@ -28,6 +28,10 @@ pub struct ServerSettings {
     pub connection_window_bytes_max: u32,
     /// How many of them one stream may have.
     pub stream_window_bytes_max: u32,
+    /// What connections and open calls may take, beside that of other ports.
+    pub peers: PeerMemory,
+    /// So many connections beyond the windows' budget have HTTP/2's least window for one stream too; later ones an eighth of it.
+    pub least_windows_max: usize,
     /// Who may connect.
     pub connections: ConnectionBounds,
     /// Open calls of one connection.
@@ -50,6 +54,8 @@ impl Default for ServerSettings {
             windows_total_bytes: 64 << 20,
             connection_window_bytes_max: 8 << 20,
             stream_window_bytes_max: 4 << 20,
+            peers: PeerMemory::default(),
+            least_windows_max: 1_024,
             connections: ConnectionBounds::default(),
             streams_per_connection_max: 4_096,
             calls_max: 20_000,
@@ -75,9 +81,13 @@ pub async fn serve(
     settings: ServerSettings,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let budget = WindowBudget::new(settings.windows_total_bytes, settings.connection_window_bytes_max);
-    let calls = CallBound::new(settings.calls_max);
-    let mut acceptor = Acceptor::new(listener, Port::Grpc, settings.connections);
+    let budget = WindowBudget::new(
+        settings.windows_total_bytes,
+        settings.connection_window_bytes_max,
+        settings.least_windows_max,
+    );
+    let calls = CallBound::new(settings.calls_max, settings.peers.clone());
+    let mut acceptor = Acceptor::new(listener, Port::Grpc, settings.connections, settings.peers.clone());
     let (stop, stopped) = watch::channel(false);
     let routes = routes.prepare();
     let mut connections = JoinSet::new();

@@ -8,9 +8,7 @@ use std::sync::{
 /// What a connection gets when the budget is spent: HTTP/2's own default.
 pub const WINDOW_BYTES_MIN: u32 = 64 << 10;
 
-/// So many connections beyond the budget have the whole of that for one stream too.
-const LEAST_WINDOWS_MAX: usize = 1_024;
-/// What a stream of a later one gets. A connection's own window cannot be less than HTTP/2's default; a stream's can, and
+/// What a stream gets of a connection beyond the first so many of these. A connection's own window cannot be less than HTTP/2's default; a stream's can, and
 /// there are not as many streams as there may be connections with several each: calls are bounded in number.
 const STREAM_WINDOW_BYTES_MIN: u32 = 8 << 10;
 
@@ -21,6 +19,8 @@ pub(crate) struct WindowBudget {
     connection_bytes_max: u32,
     /// Connections that have the least window.
     least: AtomicUsize,
+    /// So many of them have it for one stream too.
+    least_max: usize,
 }
 
 /// One connection's part of the budget; returned when dropped.
@@ -34,9 +34,9 @@ pub(crate) struct WindowLease {
 }
 
 impl WindowBudget {
-    pub fn new(total_bytes: usize, connection_bytes_max: u32) -> Arc<Self> {
+    pub fn new(total_bytes: usize, connection_bytes_max: u32, least_max: usize) -> Arc<Self> {
         let (free_bytes, least) = (AtomicUsize::new(total_bytes), AtomicUsize::new(0));
-        Arc::new(Self { free_bytes, connection_bytes_max, least })
+        Arc::new(Self { free_bytes, connection_bytes_max, least, least_max })
     }
 
     /// Never fails: beyond the budget a connection gets the least window, uncharged.
@@ -48,7 +48,7 @@ impl WindowBudget {
             match self.free_bytes.compare_exchange_weak(free, free - charged, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
                     let is_late =
-                        bytes == WINDOW_BYTES_MIN && self.least.fetch_add(1, Ordering::Relaxed) >= LEAST_WINDOWS_MAX;
+                        bytes == WINDOW_BYTES_MIN && self.least.fetch_add(1, Ordering::Relaxed) >= self.least_max;
                     let stream_bytes = if is_late { STREAM_WINDOW_BYTES_MIN } else { bytes };
                     return WindowLease { budget: self.clone(), bytes, stream_bytes, charged_bytes: charged };
                 }
@@ -77,10 +77,11 @@ mod tests {
     use super::*;
 
     const MIB: usize = 1 << 20;
+    const LEAST_WINDOWS_MAX: usize = 1_024;
 
     #[test]
     fn few_get_large_windows_and_many_get_small_ones() {
-        let budget = WindowBudget::new(64 * MIB, 8 << 20);
+        let budget = WindowBudget::new(64 * MIB, 8 << 20, LEAST_WINDOWS_MAX);
         let leases: Vec<_> = (0..2_000).map(|_| budget.lease()).collect();
         assert_eq!(leases[0].bytes, 8 << 20);
         assert_eq!(leases[3].bytes, 8 << 20);
@@ -94,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_is_returned_is_leased_again() {
-        let budget = WindowBudget::new(64 * MIB, 8 << 20);
+        let budget = WindowBudget::new(64 * MIB, 8 << 20, LEAST_WINDOWS_MAX);
         let leases: Vec<_> = (0..500).map(|_| budget.lease()).collect();
         drop(leases);
         assert_eq!(budget.free_bytes.load(Ordering::Relaxed), 64 * MIB);

@@ -20,5 +20,5 @@ pub use changes::Changes;
 pub use codec::RowError;
 pub use error::{CloseError, OpenError, ReadError, WriteError};
 pub use rows::RowKind;
-pub use settings::{FLUSHES_PARALLEL_MAX, StoreSettings};
+pub use settings::{FLUSHES_PARALLEL_MAX, StoreMemory, StoreSettings};
 pub use store::MetadataStore;

@@ -18,18 +18,12 @@ use crate::{
     built_in_log,
     clock::StoreClock,
     error::OpenError,
-    settings::StoreSettings,
+    settings::{StoreMemory, StoreSettings},
     wal::{Listing, LogCollector, LogInit, LogStore},
 };
 
 const MIB: usize = 1024 * 1024;
 
-/// Blocks, indexes and filters kept in memory.
-const BLOCK_CACHE_BYTES: usize = 24 * MIB;
-/// Rows in memory become a sorted table at this size.
-const TABLE_BYTES: usize = 8 * MIB;
-/// Writers wait above this.
-const UNFLUSHED_BYTES_MAX: usize = 32 * MIB;
 /// Tables that wait for compaction. Commits stall above it, so it is far above what piles up between two polls.
 const UNCOMPACTED_TABLES_MAX: usize = 64;
 /// While there are flushes, everything that polls does so this often; see [`StoreClock`] for idle times.
@@ -74,17 +68,18 @@ pub(crate) async fn open(
     let mut found = look_until_answered(env, &store, shard, &log).await?;
     if found.has_built_in_log {
         let clock = Arc::new(StoreClock::start(env.clock.clone(), found.latest_ms));
-        let left = built_in_log::leave(builder(env, &store, shard, &clock, &found)).await;
+        let left = built_in_log::leave(builder(env, &store, shard, (&clock, &settings.memory), &found)).await;
         left.map_err(|error| refused(&error, &found))?;
         found = look_until_answered(env, &store, shard, &log).await?;
     }
     let clock = Arc::new(StoreClock::start(env.clock.clone(), found.latest_ms));
-    let mut compactor = CompactorBuilder::new(path(shard), store.clone()).with_options(compactor_options());
+    let mut compactor =
+        CompactorBuilder::new(path(shard), store.clone()).with_options(compactor_options(&settings.memory));
     let collector = GarbageCollectorBuilder::new(path(shard), store.clone())
         .with_options(collector_options(settings))
         .with_wal_gc(Arc::new(LogCollector::new(log.clone(), clock.clone())));
-    let mut builder = builder(env, &store, shard, &clock, &found)
-        .with_db_cache(Arc::new(BlockCache::new(BLOCK_CACHE_BYTES)), 0)
+    let mut builder = builder(env, &store, shard, (&clock, &settings.memory), &found)
+        .with_db_cache(Arc::new(BlockCache::new(settings.memory.block_cache_bytes)), 0)
         .with_wal_writer(Box::new(LogInit(log)))
         .with_gc_builder(collector);
     if let Some(background) = &settings.background {
@@ -100,11 +95,11 @@ fn builder(
     env: &Env,
     store: &Arc<dyn ObjectStore>,
     shard: ShardId,
-    clock: &Arc<StoreClock>,
+    (clock, memory): (&Arc<StoreClock>, &StoreMemory),
     found: &Found,
 ) -> DbBuilder<Path> {
     Db::builder(path(shard), store.clone())
-        .with_settings(db_settings())
+        .with_settings(db_settings(memory))
         .with_system_clock(clock.clone())
         .with_seed(env.random.next_u64())
         .with_expected_epoch(found.writer_epoch)
@@ -172,16 +167,16 @@ async fn look(env: &Env, store: &Arc<dyn ObjectStore>, shard: ShardId, log: &Log
     Ok(Found { writer_epoch: manifest.writer_epoch(), latest_ms, has_built_in_log })
 }
 
-fn db_settings() -> Settings {
+fn db_settings(memory: &StoreMemory) -> Settings {
     Settings {
         // The sequencer flushes; a timer would split its groups.
         flush_interval: None,
         manifest_poll_interval: POLL_INTERVAL,
-        l0_sst_size_bytes: TABLE_BYTES,
+        l0_sst_size_bytes: memory.table_bytes,
         l0_max_ssts: UNCOMPACTED_TABLES_MAX,
         l0_max_ssts_per_key: UNCOMPACTED_TABLES_MAX,
         l0_flush_parallelism: 1,
-        max_unflushed_bytes: UNFLUSHED_BYTES_MAX,
+        max_unflushed_bytes: memory.unflushed_bytes_max,
         garbage_collector_options: None,
         ..Settings::default()
     }
@@ -205,7 +200,7 @@ fn collector_options(settings: &StoreSettings) -> GarbageCollectorOptions {
     }
 }
 
-fn compactor_options() -> CompactorOptions {
+fn compactor_options(memory: &StoreMemory) -> CompactorOptions {
     CompactorOptions {
         poll_interval: POLL_INTERVAL,
         commit_compacted_interval: POLL_INTERVAL,
@@ -214,7 +209,7 @@ fn compactor_options() -> CompactorOptions {
         worker: Some(CompactionWorkerOptions {
             max_concurrent_compactions: 1,
             compactions_poll_interval: POLL_INTERVAL,
-            max_sst_size: 32 * MIB,
+            max_sst_size: memory.compacted_table_bytes,
             max_fetch_tasks: 2,
             bytes_to_fetch: MIB,
             max_subcompactions: 1,

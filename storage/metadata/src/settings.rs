@@ -7,6 +7,31 @@ use tokio::runtime::Handle;
 /// More flushes are never under way at once.
 pub const FLUSHES_PARALLEL_MAX: usize = crate::wal::PARALLEL_MAX;
 
+/// What a store may hold in memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreMemory {
+    /// Blocks, indexes and filters of tables.
+    pub block_cache_bytes: usize,
+    /// Rows in memory become a sorted table at this size.
+    pub table_bytes: usize,
+    /// Writers wait above this.
+    pub unflushed_bytes_max: usize,
+    /// A table that compaction makes.
+    pub compacted_table_bytes: usize,
+}
+
+impl Default for StoreMemory {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            block_cache_bytes: 24 * MIB,
+            table_bytes: 8 * MIB,
+            unflushed_bytes_max: 32 * MIB,
+            compacted_table_bytes: 32 * MIB,
+        }
+    }
+}
+
 /// Settings of a [`MetadataStore`](crate::MetadataStore).
 #[derive(Debug, Clone)]
 pub struct StoreSettings {
@@ -31,6 +56,8 @@ pub struct StoreSettings {
     pub flush_interval_min: Duration,
     /// How much one request of a scan fetches ahead.
     pub read_ahead_bytes: usize,
+    /// What it may hold in memory.
+    pub memory: StoreMemory,
 }
 
 impl StoreSettings {
@@ -47,6 +74,7 @@ impl StoreSettings {
             flushes_parallel: 1,
             flush_interval_min: Duration::ZERO,
             read_ahead_bytes: 128 * 1024,
+            memory: StoreMemory::default(),
         }
     }
 
@@ -65,6 +93,7 @@ impl StoreSettings {
             // At most 25 PUTs a second.
             flush_interval_min: Duration::from_millis(40),
             read_ahead_bytes: 1024 * 1024,
+            memory: StoreMemory::default(),
         }
     }
 

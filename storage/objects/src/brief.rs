@@ -1,6 +1,7 @@
 //! What a store said, fit to be passed on: its words reach clients and logs, and the body of a refusal may hold keys, tokens
 //! and whole pages of a proxy.
 
+use eagre_env::redacted;
 use object_store::Error;
 
 /// More is of no use to anybody.
@@ -8,7 +9,7 @@ const CHARACTERS_MAX: usize = 300;
 
 /// The words before a body in XML or HTML, and the code that stands in it.
 pub(crate) fn brief(error: &Error) -> String {
-    shortened(&error.to_string())
+    redacted(&shortened(&error.to_string()))
 }
 
 fn shortened(text: &str) -> String {

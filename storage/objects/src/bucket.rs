@@ -8,7 +8,7 @@ use object_store::{
     Error as StoreError, GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, path::Path,
 };
 
-use crate::{Marker, brief::brief, instrumented::PutCount};
+use crate::{Marker, Presence, brief::brief, instrumented::PutCount};
 
 /// What lies under a bucket; caches and intervals depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub struct Bucket {
     marker: Arc<Marker>,
     has_conditional_overwrite: bool,
     puts: PutCount,
+    presence: Presence,
 }
 
 /// A write failed: whether the object is there now is unknown.
@@ -108,8 +109,9 @@ impl Bucket {
         marker: Marker,
         has_conditional_overwrite: bool,
         puts: PutCount,
+        presence: Presence,
     ) -> Self {
-        Self { store, kind, marker: Arc::new(marker), has_conditional_overwrite, puts }
+        Self { store, kind, marker: Arc::new(marker), has_conditional_overwrite, puts, presence }
     }
 
     /// The store below, counted and timed. For SlateDB and for what [`Bucket`] has no word for.
@@ -120,6 +122,11 @@ impl Bucket {
     /// What lies under it.
     pub fn kind(&self) -> BucketKind {
         self.kind
+    }
+
+    /// Whether it serves, as far as is known without asking.
+    pub fn presence(&self) -> &Presence {
+        &self.presence
     }
 
     /// Whether it replaces an object only when it is still the one that was read (If-Match).

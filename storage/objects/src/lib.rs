@@ -12,6 +12,7 @@ mod instrumented;
 mod marker;
 mod modelled;
 mod open;
+mod presence;
 mod price;
 mod remote;
 mod resilient;
@@ -22,6 +23,7 @@ pub use instrumented::{BYTES_TOTAL, ESTIMATED_NANODOLLARS_TOTAL, REQUEST_SECONDS
 pub use marker::{BUCKET_FORMAT, MARKER_KEY, Marker, MarkerError};
 pub use modelled::{ModelUrl, ModelUrlError};
 pub use open::{OpenError, Unopened};
+pub use presence::Presence;
 pub use remote::Trouble;
 pub use resilient::{
     SlowDown,

@@ -2,6 +2,8 @@
 
 use std::{ffi::OsString, fmt, os::unix::ffi::OsStringExt, path::PathBuf, str::FromStr};
 
+use eagre_env::redacted;
+
 use crate::{ModelUrl, ModelUrlError};
 
 /// Where a bucket is.
@@ -64,7 +66,7 @@ pub enum BucketUrlError {
     /// A scheme that is not known.
     #[error("the bucket '{url}' has the unknown scheme '{scheme}'; {ACCEPTED}")]
     UnknownScheme {
-        /// As given.
+        /// As given, without a password.
         url: String,
         /// What stands before `://`.
         scheme: String,
@@ -84,7 +86,7 @@ pub enum BucketUrlError {
          prefix; {ACCEPTED}"
     )]
     BadName {
-        /// As given.
+        /// As given, without a password.
         url: String,
         /// What stands before `://`.
         scheme: &'static str,
@@ -95,7 +97,7 @@ pub enum BucketUrlError {
          single slashes between its parts; {ACCEPTED}"
     )]
     BadPrefix {
-        /// As given.
+        /// As given, without a password.
         url: String,
         /// What is wrong.
         what: String,
@@ -103,7 +105,7 @@ pub enum BucketUrlError {
     /// `model+memory://` followed by what it does not take.
     #[error("the bucket '{url}' cannot be modelled: {source}")]
     Modelled {
-        /// As given.
+        /// As given, without a password.
         url: String,
         /// What is wrong.
         source: ModelUrlError,
@@ -129,7 +131,7 @@ impl FromStr for BucketUrl {
             // `file:/path` and `s3:bucket` would otherwise silently become folders of that name.
             return match url.split_once(':') {
                 Some((scheme, _)) if is_scheme(scheme) => {
-                    Err(BucketUrlError::UnknownScheme { url: url.into(), scheme: scheme.into() })
+                    Err(BucketUrlError::UnknownScheme { url: redacted(url), scheme: scheme.into() })
                 }
                 _ => Ok(Self::Folder(url.into())),
             };
@@ -139,13 +141,13 @@ impl FromStr for BucketUrl {
         }
         match scheme {
             "file" if rest.starts_with('/') => Ok(Self::Folder(unescape(rest, url)?)),
-            "file" => Err(BucketUrlError::NotAbsolute(url.into())),
+            "file" => Err(BucketUrlError::NotAbsolute(redacted(url))),
             "memory" if rest.is_empty() => Ok(Self::Memory),
-            "memory" => Err(BucketUrlError::MemoryWithName(url.into())),
+            "memory" => Err(BucketUrlError::MemoryWithName(redacted(url))),
             ModelUrl::SCHEME => ModelUrl::parse(rest)
                 .map(Self::Modelled)
-                .map_err(|source| BucketUrlError::Modelled { url: url.into(), source }),
-            _ if is_scheme(scheme) => Err(BucketUrlError::UnknownScheme { url: url.into(), scheme: scheme.into() }),
+                .map_err(|source| BucketUrlError::Modelled { url: redacted(url), source }),
+            _ if is_scheme(scheme) => Err(BucketUrlError::UnknownScheme { url: redacted(url), scheme: scheme.into() }),
             _ => Ok(Self::Folder(url.into())),
         }
     }
@@ -173,10 +175,10 @@ fn remote(scheme: Scheme, rest: &str, url: &str) -> Result<RemoteUrl, BucketUrlE
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if bucket.is_empty() || bucket.len() > NAME_BYTES_MAX || !bucket.bytes().all(is_name) {
-        return Err(BucketUrlError::BadName { url: url.into(), scheme: scheme.name() });
+        return Err(BucketUrlError::BadName { url: redacted(url), scheme: scheme.name() });
     }
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-    let bad = |what: String| Err(BucketUrlError::BadPrefix { url: url.into(), what });
+    let bad = |what: String| Err(BucketUrlError::BadPrefix { url: redacted(url), what });
     // The characters that S3's documentation calls safe, and '=', which many tools put into prefixes.
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "!-_.=*'()/".contains(c);
     if let Some(odd) = prefix.chars().find(|c| !is_safe(*c)) {
@@ -199,7 +201,7 @@ fn is_scheme(text: &str) -> bool {
 }
 
 fn unescape(path: &str, url: &str) -> Result<PathBuf, BucketUrlError> {
-    let bad = || BucketUrlError::BadEscape(url.into());
+    let bad = || BucketUrlError::BadEscape(redacted(url));
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.bytes();
     while let Some(byte) = rest.next() {
@@ -271,7 +273,7 @@ mod tests {
             "s3:bucket",
         ] {
             let error = given.parse::<BucketUrl>().unwrap_err().to_string();
-            assert!(error.ends_with(ACCEPTED), "{given}: {error}");
+            assert!(error.ends_with(ACCEPTED) && !error.contains("secret"), "{given}: {error}");
         }
     }
 

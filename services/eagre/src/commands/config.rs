@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
+use eagre_runtime::MemoryPlan;
 use serde_json::{Value, json};
 
 use crate::{
@@ -28,8 +29,13 @@ async fn check(args: &ConfigCheckArgs, sources: &Sources, warnings: &[Failure]) 
     let wrong = |failure| Failure { status: Failure::usage("").status, ..failure };
     dev::validated(&args.dev, sources).await.map_err(wrong)?;
     print(&match args.format {
-        Format::Text => text(&sources.settings),
-        Format::Json => sources.settings.iter().map(|setting| json(setting).to_string() + "\n").collect(),
+        Format::Text => text(&sources.settings) + "\n" + &memory(&args.dev.memory_limit),
+        Format::Json => {
+            let settings = sources.settings.iter().map(|setting| json(setting).to_string() + "\n");
+            let memory = args.dev.memory_limit.rows().into_iter();
+            let memory: Vec<_> = memory.map(|(what, bytes)| json!({ "for": what, "bytes": bytes })).collect();
+            settings.collect::<String>() + &json!({ "memory": memory }).to_string() + "\n"
+        }
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -47,6 +53,18 @@ fn text(settings: &[Effective]) -> String {
     for [key, value, source] in &rows {
         // Writing to a string does not fail.
         let _ = writeln!(out, "{key:<keys$}  {value:<values$}  {source}");
+    }
+    out
+}
+
+/// How the limit of memory is divided.
+fn memory(plan: &MemoryPlan) -> String {
+    let rows = plan.rows();
+    let width = rows.iter().map(|(what, _)| what.len()).max().unwrap_or(0);
+    let mut out = format!("{:<width$}    MIB\n", "MEMORY");
+    for (what, bytes) in rows {
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "{what:<width$}  {:>5}", bytes >> 20);
     }
     out
 }

@@ -128,3 +128,53 @@ fn other_machines_are_let_in_only_when_that_is_said() {
     let (status, _, stderr) = ended(&mut command);
     assert!(status == Some(0) && stderr.contains("other machines reach --grpc 0.0.0.0:0"), "{stderr}");
 }
+
+#[test]
+fn a_bucket_that_this_program_cannot_reach_is_refused_by_the_check() {
+    for (url, feature) in [("gs://bucket/p", "gcp"), ("az://container", "azure")] {
+        let (status, stdout, stderr) = ended(&mut check(&["--bucket", url]));
+        assert_eq!((status, stdout.as_str()), (Some(2), ""), "{stderr}");
+        assert!(stderr.contains("built without") && stderr.contains(&format!("--features {feature}")), "{stderr}");
+    }
+}
+
+#[test]
+fn passwords_in_urls_are_shown_nowhere() {
+    let (_folder, path) = file("bucket = 's3://me:hush@there/p'\n");
+    let (_other, traced) = file("otlp_endpoint = 'http://me:hush@there:4317/v1'\n");
+    for arguments in [
+        ["--config", path.as_str()],
+        ["--config", traced.as_str()],
+        ["--bucket", "s3://me:hush@there"],
+        ["--otlp-endpoint", "http://me:hush@there:4317"],
+        ["--otlp-endpoint", "https://me:hu/sh@there"],
+    ] {
+        let (status, stdout, stderr) = ended(&mut check(&arguments));
+        assert_eq!((status, stdout.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(!stderr.contains("hush") && !stderr.contains("hu/sh") && stderr.contains("://me:*"), "{stderr}");
+    }
+    let mut command = eagre();
+    let (status, _, stderr) = ended(command.args(["topic", "list", "--endpoint", "http://me:hush@127.0.0.1:1"]));
+    assert!(status == Some(2) && !stderr.contains("hush") && stderr.contains("a user has no meaning"), "{stderr}");
+}
+
+#[test]
+fn the_limit_of_memory_is_divided_for_all_to_see() {
+    let (_folder, path) = file("memory_limit = '1GiB'\n");
+    let (status, stdout, stderr) = ended(&mut check(&["--config", &path]));
+    assert_eq!(status, Some(0), "{stderr}");
+    let parts = stdout.lines().skip_while(|line| !line.starts_with("MEMORY")).skip(1);
+    let mib = parts.map(|line| line.split_whitespace().last().unwrap().parse::<u64>().unwrap());
+    let mib: Vec<_> = mib.collect();
+    assert!(mib.len() > 10 && (1_000..=1_024).contains(&mib.iter().sum::<u64>()), "{stdout}");
+    let (_, stdout, _) = ended(&mut check(&["--format", "json"]));
+    let last: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let bytes: u64 = last["memory"].as_array().unwrap().iter().map(|part| part["bytes"].as_u64().unwrap()).sum();
+    assert!(bytes <= 512 << 20 && bytes > 511 << 20, "{bytes}");
+    for (limit, said) in
+        [("100MiB", "254MiB is the smallest limit"), ("1TiB", "16GiB is the largest"), ("much", "2GiB")]
+    {
+        let (status, _, stderr) = ended(check(&[]).env("EAGRE_MEMORY_LIMIT", limit));
+        assert!(status == Some(2) && stderr.contains(said) && stderr.contains("EAGRE_MEMORY_LIMIT"), "{stderr}");
+    }
+}

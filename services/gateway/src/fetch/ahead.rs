@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -16,6 +19,11 @@ use super::bytes::RunBytes;
 /// As a part of what may be held: reads under way may take as much beside it.
 const READING_SHARE: usize = 2;
 
+/// A read takes so much at least, however short the run: a page of its object, or blocks of the metadata.
+const READ_BYTES_MIN: u32 = 64 << 10;
+/// Runs beyond the first of each partition that are read ahead or held: each costs a task and its place.
+const EXTRA_RUNS_MAX: usize = 8_192;
+
 /// Reads runs for all fetch streams.
 pub(crate) struct ReadAhead {
     reader: RunBytes,
@@ -25,6 +33,8 @@ pub(crate) struct ReadAhead {
     reading_bytes: u32,
     /// Bytes that were read and wait to be taken.
     bytes_max: usize,
+    /// How many runs are read ahead or held.
+    runs: AtomicUsize,
     held: Mutex<Held>,
 }
 
@@ -73,11 +83,17 @@ impl ReadAhead {
     pub fn new(reader: RunBytes, bytes_max: usize) -> Arc<Self> {
         let reading_bytes = u32::try_from(bytes_max / READING_SHARE).unwrap_or(u32::MAX).max(1);
         let reading = Semaphore::new(reading_bytes as usize);
-        Arc::new(Self { reader, reading, reading_bytes, bytes_max, held: Mutex::default() })
+        Arc::new(Self { reader, reading, reading_bytes, bytes_max, runs: AtomicUsize::new(0), held: Mutex::default() })
+    }
+
+    /// Whether a partition that reads a run may read more ahead.
+    pub fn has_room(&self) -> bool {
+        self.runs.load(Ordering::Relaxed) < EXTRA_RUNS_MAX
     }
 
     /// Begins to read.
     pub fn start(self: &Arc<Self>, partition: TopicPartition, run: Run) -> AheadRun {
+        self.runs.fetch_add(1, Ordering::Relaxed);
         let slot = Arc::new(Slot { state: Mutex::default(), changed: Notify::new() });
         let read = self.spawn_fill(partition, run, &slot);
         AheadRun { run, partition, ahead: self.clone(), slot, read }
@@ -94,7 +110,7 @@ impl ReadAhead {
     }
 
     async fn read(&self, partition: TopicPartition, run: &Run) -> Result<Bytes, ReadError> {
-        let charge = run.length_bytes.min(self.reading_bytes);
+        let charge = run.length_bytes.max(READ_BYTES_MIN).min(self.reading_bytes);
         let _reading = self.reading.acquire_many(charge).await.expect("the semaphore is never closed");
         self.reader.read(partition, run).await
     }
@@ -201,6 +217,7 @@ enum Look {
 
 impl Drop for AheadRun {
     fn drop(&mut self) {
+        self.ahead.runs.fetch_sub(1, Ordering::Relaxed);
         let mut held = self.ahead.held();
         let mut state = self.slot.state();
         state.closed = true;

@@ -7,7 +7,7 @@ use eagre_model::{
 };
 use eagre_proto::v1::{ConsumedRecord, FetchEncoding, Header};
 
-/// How large messages are made. More is added only while it fits; what comes first always does.
+/// How large messages are made. More is added only while it fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MessageSizes {
     pub bytes: usize,
@@ -71,6 +71,10 @@ pub(super) struct Message {
     records: Vec<ConsumedRecord>,
     size: usize,
     record_count: usize,
+    /// What comes first may be so large.
+    first_bytes_max: usize,
+    /// How large what comes first is, where that is more.
+    too_large: Option<usize>,
     /// The first offset that is wanted, then the one after the last that is in.
     pub next_offset: i64,
 }
@@ -85,18 +89,30 @@ pub(super) enum Filled {
 }
 
 impl Message {
-    /// Made for about `expected_bytes`.
-    pub fn new(encoding: FetchEncoding, sizes: MessageSizes, expected_bytes: usize, next_offset: i64) -> Self {
+    /// Made for about `expected_bytes`. Of what comes first, so many bytes are taken though they are more than the usual size.
+    pub fn new(
+        encoding: FetchEncoding,
+        sizes: MessageSizes,
+        first_bytes_max: usize,
+        expected_bytes: usize,
+        next_offset: i64,
+    ) -> Self {
         let batches = match encoding {
             FetchEncoding::Batches => BytesMut::with_capacity(expected_bytes.min(sizes.bytes)),
             FetchEncoding::Records | FetchEncoding::Unspecified => BytesMut::new(),
         };
-        Self { encoding, sizes, batches, records: Vec::new(), size: 0, record_count: 0, next_offset }
+        let (records, too_large) = (Vec::new(), None);
+        Self { encoding, sizes, batches, records, size: 0, record_count: 0, first_bytes_max, too_large, next_offset }
     }
 
     /// About how many bytes are in, of how many records. Those of a batch count whole.
     pub fn extent(&self) -> (usize, usize) {
         (self.size, self.record_count)
+    }
+
+    /// How large the batch or record is that comes first, and for which there is no room.
+    pub fn too_large(&self) -> Option<usize> {
+        self.too_large
     }
 
     /// What is in: batches one after the other, or records.
@@ -120,8 +136,13 @@ impl Message {
         Ok(Filled::Exhausted)
     }
 
-    fn has_room(&self, bytes: usize, bytes_max: usize) -> bool {
-        self.size == 0 || self.size + bytes <= bytes_max
+    fn has_room(&mut self, bytes: usize, bytes_max: usize) -> bool {
+        if self.size > 0 {
+            return self.size + bytes <= bytes_max;
+        }
+        let fits = bytes <= bytes_max.max(self.first_bytes_max);
+        self.too_large = (!fits).then_some(bytes);
+        fits
     }
 
     fn add_batch(&mut self, found: &Found, base_offset: i64) -> bool {
@@ -243,7 +264,7 @@ mod tests {
         let (mut next_offset, mut out) = (from, Vec::new());
         loop {
             let sizes = MessageSizes { bytes: bytes_max, decompressed_bytes: bytes_max };
-            let mut message = Message::new(encoding, sizes, run.len(), next_offset);
+            let mut message = Message::new(encoding, sizes, usize::MAX, run.len(), next_offset);
             let filled = message.fill(run, &mut cursor, &limits).unwrap();
             next_offset = message.next_offset;
             if message.size > 0 {
@@ -300,6 +321,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_large_is_told_and_not_taken() {
+        let run = run(1, Compression::None);
+        let sizes = MessageSizes { bytes: 10, decompressed_bytes: 10 };
+        for encoding in [FetchEncoding::Batches, FetchEncoding::Records] {
+            let fill = |first_bytes_max| {
+                let mut cursor = RunCursor { position_bytes: 0, base_offset: 0 };
+                let mut message = Message::new(encoding, sizes, first_bytes_max, 0, 0);
+                let filled = message.fill(&run, &mut cursor, &Limits::default()).unwrap();
+                (filled, message.too_large(), cursor.position_bytes, message.next_offset)
+            };
+            let (filled, too_large, position, offset) = fill(0);
+            assert_eq!((filled, position, offset), (Filled::Full, 0, 0), "{encoding:?}");
+            assert_eq!(fill(too_large.unwrap() - 1).1, too_large);
+            assert_eq!(fill(too_large.unwrap()), (Filled::Exhausted, None, run.len(), 1), "{encoding:?}");
+        }
+    }
+
+    #[test]
     fn the_first_record_at_a_time_is_found() {
         let run = run(4, Compression::Lz4);
         let limits = Limits::default();
@@ -323,7 +362,7 @@ mod tests {
         for cut in 1..whole.len() {
             let run = whole.slice(..cut);
             let mut cursor = RunCursor { position_bytes: 0, base_offset: 0 };
-            let mut message = Message::new(FetchEncoding::Batches, sizes, 0, 0);
+            let mut message = Message::new(FetchEncoding::Batches, sizes, usize::MAX, 0, 0);
             if message.fill(&run, &mut cursor, &limits).is_ok() {
                 assert!(message.next_offset < 6, "a run that was cut off is not whole");
             }

@@ -12,7 +12,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     ahead::AheadRun,
+    leases::Lease,
     message::{Filled, Message, RunCursor},
+    messages::LargePlace,
     position::Resolved,
     tails::TailView,
 };
@@ -20,8 +22,10 @@ use crate::{Shared, jittered, metrics, refusal::Refusal};
 
 /// Index rows of one question.
 const ROWS_PER_PAGE: usize = 1_000;
-/// With fewer rows than this the next ones are asked for.
-const ROWS_LOW: usize = 250;
+/// What is left of a page when the next one is asked for: this part.
+const ROWS_LOW_SHARE: usize = 4;
+/// What a row takes.
+const ROW_BYTES: usize = std::mem::size_of::<Run>();
 /// A bucket or a sequencer that gives no answer is asked so often before the stream ends.
 const ATTEMPTS_MAX: u32 = 6;
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(50);
@@ -34,6 +38,22 @@ pub(super) struct Manner {
     pub stops: bool,
     /// Bytes to read ahead of one partition; one run may be read in any case.
     pub ahead_bytes: usize,
+}
+
+/// A message, and what is held until the client has taken it.
+pub(super) struct Made {
+    pub response: FetchResponse,
+    pub held: Option<Held>,
+}
+
+/// Of a message that was given out, until the next one is asked for.
+pub(super) type Held = (Lease, Option<LargePlace>);
+
+impl Made {
+    /// One without records.
+    pub fn small(response: FetchResponse) -> Self {
+        Self { response, held: None }
+    }
 }
 
 /// Reads one partition in order.
@@ -52,12 +72,18 @@ pub(super) struct PartitionReader {
     /// Runs that are being read, in order. The cursor is in the first one.
     ahead: VecDeque<AheadRun>,
     cursor: Option<RunCursor>,
-    /// Rows that are known and not being read.
+    /// Rows that are known and not being read: what is left of two pages at most.
     rows: VecDeque<Run>,
+    /// With so many rows left the next ones are asked for.
+    rows_low: usize,
+    /// Of the last page that was asked for, and of the one before.
+    rows_leases: [Option<Lease>; 2],
     /// The offset after all that is known.
     planned: i64,
     /// The page of the index from there on, on its way.
     page: Option<AbortOnDropHandle<Result<Vec<Run>, SequencerError>>>,
+    /// Room for what comes next, which is large.
+    place: Option<LargePlace>,
     /// The row whose bytes were missing, and which the index gave once more.
     missing: Option<Run>,
     attempts: u32,
@@ -79,15 +105,18 @@ impl PartitionReader {
             ahead: VecDeque::new(),
             cursor: None,
             rows: VecDeque::new(),
+            rows_low: 0,
+            rows_leases: [None, None],
             planned: place.offset,
             page: None,
+            place: None,
             missing: None,
             attempts: 0,
         }
     }
 
     /// The next message; `None` when the partition is read to where it was to stop.
-    pub async fn next(&mut self) -> Result<Option<FetchResponse>, Refusal> {
+    pub async fn next(&mut self) -> Result<Option<Made>, Refusal> {
         loop {
             if self.ended {
                 return Ok(None);
@@ -101,7 +130,7 @@ impl PartitionReader {
             if self.next_offset >= end {
                 if self.manner.stops {
                     self.ended = true;
-                    return Ok(Some(self.response(view)));
+                    return Ok(Some(Made::small(self.response(view))));
                 }
                 // A pause at the end of the log says nothing of what comes after it.
                 self.attempts = 0;
@@ -109,14 +138,17 @@ impl PartitionReader {
                 continue;
             }
             self.plan(end).await?;
-            if let Some(response) = self.take(view).await? {
-                return Ok(Some(response));
+            if let Some(made) = self.take(view).await? {
+                return Ok(Some(made));
             }
         }
     }
 
     /// Sleeps until the partition's end moves.
     async fn wait(&mut self) -> Result<(), Refusal> {
+        // Everything that was known has been given out.
+        self.rows = VecDeque::new();
+        self.rows_leases = [None, None];
         // The sender is dropped with the entry only when the gateway goes.
         self.tail.changed().await.map_err(|_| Refusal::Unavailable("this gateway is going away".into()))
     }
@@ -141,7 +173,9 @@ impl PartitionReader {
         self.find_rows(end).await?;
         let mut bytes: usize = self.ahead.iter().map(|ahead| length(&ahead.run)).sum();
         while let Some(row) = self.rows.front() {
-            if row.base_offset >= end || (!self.ahead.is_empty() && bytes + length(row) > self.manner.ahead_bytes) {
+            let is_extra = !self.ahead.is_empty();
+            let has_room = bytes + length(row) <= self.manner.ahead_bytes && self.shared.ahead.has_room();
+            if row.base_offset >= end || (is_extra && !has_room) {
                 break;
             }
             bytes += length(row);
@@ -153,16 +187,22 @@ impl PartitionReader {
     /// Sees to it that rows are known before they are needed: out of memory, or by the page of the index that is asked for
     /// while the last one is being read. Waits only when there is nothing else to do.
     async fn find_rows(&mut self, end: i64) -> Result<(), Refusal> {
-        if self.rows.len() >= ROWS_LOW || self.planned >= end {
+        if self.rows.len() > self.rows_low || self.planned >= end {
             return Ok(());
         }
         if self.page.is_none() {
-            let recent = self.shared.tails.recent(self.partition, self.planned, ROWS_PER_PAGE);
+            let rows_max = self.lease_rows();
+            let recent = self.shared.tails.recent(self.partition, self.planned, rows_max);
             if !recent.is_empty() {
                 return self.know(recent);
             }
             let (sequencer, partition, offset) = (self.shared.sequencer.clone(), self.partition, self.planned);
-            let page = async move { sequencer.read_index(partition, offset, ROWS_PER_PAGE).await };
+            let turns = self.shared.index_turns.clone();
+            let page = async move {
+                // Each reads blocks of tables and rows in memory; thousands of partitions may begin at once.
+                let _turn = turns.acquire().await.expect("the semaphore is never closed");
+                sequencer.read_index(partition, offset, rows_max).await
+            };
             self.page = Some(AbortOnDropHandle::new(tokio::spawn(page)));
         }
         let idle = self.rows.is_empty() && self.ahead.is_empty();
@@ -179,6 +219,17 @@ impl PartitionReader {
         }
     }
 
+    /// Room for a page of the index, and how many rows it may have. Thousands of partitions that nobody takes anything of would
+    /// else hold a page each.
+    fn lease_rows(&mut self) -> usize {
+        let lease = self.shared.index_rows.lend(ROWS_PER_PAGE * ROW_BYTES);
+        let rows_max = (lease.bytes / ROW_BYTES).max(1);
+        self.rows_low = rows_max / ROWS_LOW_SHARE;
+        self.rows_leases.swap(0, 1);
+        self.rows_leases[0] = Some(lease);
+        rows_max
+    }
+
     fn know(&mut self, rows: Vec<Run>) -> Result<(), Refusal> {
         for row in rows {
             if row.last_offset < self.planned {
@@ -190,11 +241,14 @@ impl PartitionReader {
             self.planned = row.next_offset();
             self.rows.push_back(row);
         }
+        if let Some(lease) = &mut self.rows_leases[0] {
+            lease.shrink_to(self.rows.len() * ROW_BYTES);
+        }
         Ok(())
     }
 
     /// The next message: out of the first run, and of those behind it that are there. `None`: plan again.
-    async fn take(&mut self, view: TailView) -> Result<Option<FetchResponse>, Refusal> {
+    async fn take(&mut self, view: TailView) -> Result<Option<Made>, Refusal> {
         let Some(first) = self.ahead.front_mut() else { return Ok(None) };
         let run = first.run;
         let bytes = match first.bytes().await {
@@ -203,7 +257,9 @@ impl PartitionReader {
         };
         self.attempts = 0;
         self.missing = None;
-        let sizes = self.shared.fetch_message_sizes();
+        let (mut lease, sizes) = self.shared.lease_message();
+        let place = self.place.take();
+        let first_bytes_max = place.as_ref().map_or(0, |place| place.bytes);
         let passed = self.cursor.map_or(0, |cursor| cursor.position_bytes);
         let mut expected = bytes.len() - passed.min(bytes.len());
         let mut ready = vec![(run, bytes)];
@@ -215,13 +271,21 @@ impl PartitionReader {
             expected += bytes.len();
             ready.push((ahead.run, bytes));
         }
-        let mut message = Message::new(self.manner.encoding, sizes, expected, self.next_offset);
+        let mut message = Message::new(self.manner.encoding, sizes, first_bytes_max, expected, self.next_offset);
+        // The bytes of the runs go with the loop.
         for (run, bytes) in ready {
             if self.fill(&mut message, &run, &bytes)? == Filled::Full {
                 break;
             }
         }
-        Ok(Some(self.finish(message, view)))
+        if let Some(bytes) = message.too_large() {
+            // While it waits it holds nothing but what was read ahead, which others may take.
+            drop((message, lease, place));
+            self.place = Some(self.shared.messages.place(bytes).await?);
+            return Ok(None);
+        }
+        lease.shrink_to(message.extent().0);
+        Ok(Some(Made { response: self.finish(message, view), held: Some((lease, place)) }))
     }
 
     fn fill(&mut self, message: &mut Message, run: &Run, bytes: &Bytes) -> Result<Filled, Refusal> {
@@ -267,8 +331,9 @@ impl PartitionReader {
                         tracing::warn!(partition = %self.partition, object = %run.object, "an object is missing, asking the index again");
                     }
                 }
-                let rows = self.shared.sequencer.read_index(self.partition, self.next_offset, ROWS_PER_PAGE).await;
                 self.forget_plans();
+                let rows_max = self.lease_rows();
+                let rows = self.shared.sequencer.read_index(self.partition, self.next_offset, rows_max).await;
                 match rows {
                     Ok(rows) => {
                         self.missing = rows.first().copied().filter(|again| *again == run);
@@ -289,6 +354,7 @@ impl PartitionReader {
         self.page = None;
         self.ahead.clear();
         self.rows.clear();
+        self.rows_leases = [None, None];
         self.cursor = None;
         self.planned = self.next_offset;
     }

@@ -3,8 +3,8 @@
 use std::{pin::Pin, sync::Arc};
 
 use eagre_proto::v1::{
-    FetchEncoding, FetchEnd, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, PartitionOffset,
-    fetch_service_server::FetchService,
+    FetchEncoding, FetchEnd, FetchPartition, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse,
+    PartitionOffset, fetch_service_server::FetchService,
 };
 use futures::Stream;
 use tonic::{Request, Response, Status, async_trait};
@@ -17,6 +17,14 @@ use crate::{
 };
 
 pub(super) struct Fetch(pub Arc<Shared>);
+
+impl Fetch {
+    /// A search by time reads rows and batches, of up to thousands of partitions.
+    async fn resolve(&self, partitions: Vec<FetchPartition>) -> Result<Vec<Resolved>, Status> {
+        let max = self.0.settings.answer_after_max;
+        self.0.answer_within(max, resolve(&self.0, partitions)).await.map_err(refuse)
+    }
+}
 
 #[async_trait]
 impl FetchService for Fetch {
@@ -43,8 +51,9 @@ impl FetchService for Fetch {
             return Err(invalid("partitions", "name at least one partition"));
         }
         let slot = self.0.streams.open().map_err(refuse)?;
-        let places = resolve(&self.0, request.partitions).await.map_err(refuse)?;
-        Ok(Response::new(Box::pin(fetch_stream(self.0.clone(), places, encoding, stops, slot))))
+        let readers = self.0.readers.open_many(request.partitions.len()).map_err(refuse)?;
+        let places = self.resolve(request.partitions).await?;
+        Ok(Response::new(Box::pin(fetch_stream(self.0.clone(), places, encoding, stops, [slot, readers]))))
     }
 
     async fn list_offsets(
@@ -52,7 +61,7 @@ impl FetchService for Fetch {
         request: Request<ListOffsetsRequest>,
     ) -> Result<Response<ListOffsetsResponse>, Status> {
         self.0.check_open().map_err(refuse)?;
-        let places = resolve(&self.0, request.into_inner().partitions).await.map_err(refuse)?;
+        let places = self.resolve(request.into_inner().partitions).await?;
         Ok(Response::new(ListOffsetsResponse { offsets: places.into_iter().map(offset).collect() }))
     }
 }

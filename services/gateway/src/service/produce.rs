@@ -36,7 +36,8 @@ impl ProduceService for Produce {
     ) -> Result<Response<InitProducerResponse>, Status> {
         self.0.check_open().map_err(refuse)?;
         // An id that is handed out and lost costs nothing: nobody uses it.
-        let id = self.0.sequencer.init_producer().await.map_err(|error| refuse(Refusal::of_read(error)))?;
+        let init = async { self.0.sequencer.init_producer().await.map_err(Refusal::of_read) };
+        let id = self.0.answer(init).await.map_err(refuse)?;
         Ok(Response::new(InitProducerResponse {
             producer_id: id.0,
             producer_epoch: 0,

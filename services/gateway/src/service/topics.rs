@@ -35,8 +35,11 @@ impl TopicService for Topics {
         check_topic_name("name", &name).map_err(refuse)?;
         check_max_message_bytes(max_message_bytes, &self.0.settings.batch_limits).map_err(refuse)?;
         let config = TopicConfig { max_message_bytes };
-        let created = self.0.sequencer.create_topic_with(&name, partitions, config).await;
-        let record = Arc::new(created.map_err(|error| refuse(Refusal::of_creation(error, &name)))?);
+        let create = async {
+            let created = self.0.sequencer.create_topic_with(&name, partitions, config).await;
+            created.map_err(|error| Refusal::of_creation(error, &name))
+        };
+        let record = Arc::new(self.0.outcome(create).await.map_err(refuse)?);
         self.0.directory.remember(record.clone());
         Ok(Response::new(CreateTopicResponse { topic: Some(topic(&record)) }))
     }
@@ -48,11 +51,12 @@ impl TopicService for Topics {
         let name = request.into_inner().name;
         check_topic_name("name", &name).map_err(refuse)?;
         // Not out of the directory: the answer is about now.
-        let found = self.0.sequencer.topic(&name).await;
-        let record = found.map_err(|error| refuse(Refusal::of_lookup(error, &name)))?;
+        let find = async { self.0.sequencer.topic(&name).await.map_err(|error| Refusal::of_lookup(error, &name)) };
+        let record = self.0.answer(find).await.map_err(refuse)?;
         let partition = |partition| TopicPartition { topic: record.number, partition };
         let partitions: Vec<_> = (0..record.placement.partitions()).map(partition).collect();
-        let answers = self.0.bounds.ask(&partitions).await.map_err(|error| refuse(Refusal::of_read(error)))?;
+        let ask = async { self.0.bounds.ask(&partitions).await.map_err(Refusal::of_read) };
+        let answers = self.0.answer(ask).await.map_err(refuse)?;
         let mut bounds = Vec::with_capacity(partitions.len());
         for (partition, answer) in partitions.iter().zip(answers) {
             let Some(answer) = answer else {
@@ -78,12 +82,14 @@ impl TopicService for Topics {
             0 => PAGE_TOPICS_MAX,
             size => size.min(PAGE_TOPICS_MAX),
         };
-        let found = self.0.sequencer.topics(&page_token, max).await;
-        let records = found.map_err(|error| refuse(Refusal::of_read(error)))?;
+        let list = async |after: &str, max| {
+            let page = async { self.0.sequencer.topics(after, max).await.map_err(Refusal::of_read) };
+            self.0.answer(page).await.map_err(refuse)
+        };
+        let records = list(&page_token, max).await?;
         let mut next_page_token = String::new();
         if let Some(last) = records.last().filter(|_| records.len() >= max) {
-            let more = self.0.sequencer.topics(&last.name, 1).await;
-            if !more.map_err(|error| refuse(Refusal::of_read(error)))?.is_empty() {
+            if !list(&last.name, 1).await?.is_empty() {
                 next_page_token.clone_from(&last.name);
             }
         }
@@ -97,11 +103,13 @@ impl TopicService for Topics {
         self.0.check_open().map_err(refuse)?;
         let name = request.into_inner().name;
         check_topic_name("name", &name).map_err(refuse)?;
-        let deleted = self.0.sequencer.delete_topic(&name).await;
+        let delete =
+            async { self.0.sequencer.delete_topic(&name).await.map_err(|error| Refusal::of_topic(error, &name)) };
+        let deleted = self.0.outcome(delete).await;
         if let Some(known) = self.0.directory.known(&name) {
             self.0.directory.forget(known.number);
         }
-        deleted.map_err(|error| refuse(Refusal::of_topic(error, &name)))?;
+        deleted.map_err(refuse)?;
         Ok(Response::new(DeleteTopicResponse {}))
     }
 }

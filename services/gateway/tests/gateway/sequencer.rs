@@ -41,6 +41,8 @@ pub struct Mood {
     pub lookups_hang: bool,
     /// Answers no search by time.
     pub searches_hang: bool,
+    /// Answers no change: topics and producer ids.
+    pub changes_hang: bool,
     /// Opening a commit stream ends in a panic.
     pub open_panics: bool,
 }
@@ -329,6 +331,11 @@ impl State {
 }
 
 impl FakeSequencer {
+    async fn unless_changes_hang(&self) {
+        // The sender lives as long as this.
+        let _ = self.mood.subscribe().wait_for(|mood| !mood.changes_hang).await;
+    }
+
     pub fn new() -> Arc<Self> {
         Arc::new(Self { state: Arc::default(), mood: watch::channel(Mood::default()).0 })
     }
@@ -471,6 +478,7 @@ impl Sequencer for FakeSequencer {
         config: TopicConfig,
     ) -> Result<TopicRecord, CreateTopicError> {
         self.available()?;
+        self.unless_changes_hang().await;
         eagre_model::names::validate_topic_name(name)
             .map_err(|error| CreateTopicError::InvalidName(error.to_string()))?;
         if partitions.is_some_and(|count| !(1..=10_000).contains(&count)) {
@@ -509,6 +517,7 @@ impl Sequencer for FakeSequencer {
 
     async fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
         self.available()?;
+        self.unless_changes_hang().await;
         let mut state = self.state();
         let record = state.topics.remove(name).ok_or(TopicError::UnknownTopic)?;
         state.logs.retain(|partition, _| partition.topic != record.number);
@@ -532,6 +541,7 @@ impl Sequencer for FakeSequencer {
 
     async fn init_producer(&self) -> Result<ProducerId, SequencerError> {
         self.available()?;
+        self.unless_changes_hang().await;
         let mut state = self.state();
         state.next_producer += 1;
         Ok(ProducerId(state.next_producer))

@@ -2,7 +2,7 @@ use eagre_proto::v1::*;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::world::World;
+use crate::world::{World, earliest, fetch_request, records};
 
 #[tokio::test(start_paused = true)]
 async fn a_topic_lives_and_dies() {
@@ -75,4 +75,32 @@ async fn topics_come_in_pages() {
         }
     }
     assert_eq!(pages, [["a", "b"], ["c", "d"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_answered_though_the_sequencer_is_silent() {
+    let world = World::new().await;
+    world.topic("there", 1).await;
+    world.sequencer.change(|mood| (mood.changes_hang, mood.lookups_hang) = (true, true));
+    let began = tokio::time::Instant::now();
+    let name = || "late".to_owned();
+    let mut topics = world.topics();
+    let created = topics.create_topic(CreateTopicRequest { name: name(), ..Default::default() }).await.unwrap_err();
+    let deleted = topics.delete_topic(DeleteTopicRequest { name: name() }).await.unwrap_err();
+    for status in [created, deleted] {
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((status.code(), info.reason.as_str()), (Code::Unknown, "OUTCOME_UNKNOWN"), "{status}");
+        assert!(status.message().contains("no answer within 8s"), "{status}");
+    }
+    let described = topics.describe_topic(DescribeTopicRequest { name: name() }).await.unwrap_err();
+    let identified = world.produce().init_producer(InitProducerRequest {}).await.unwrap_err();
+    let produced = world.produce().produce(records("late", 0, &["a"])).await.unwrap_err();
+    let request = fetch_request("late", 0, earliest(), FetchEnd::Stop, FetchEncoding::Records);
+    let fetched = world.fetch().fetch(request).await.unwrap_err();
+    for status in [described, identified, produced, fetched] {
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((status.code(), info.reason.as_str()), (Code::Unavailable, "UNAVAILABLE"), "{status}");
+    }
+    // Time is the test's own: six calls, each answered when its time was over.
+    assert_eq!(began.elapsed().as_secs(), 6 * 8);
 }

@@ -20,8 +20,6 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::error::ApiError;
 
-/// What answers that hold records may take together.
-const BUDGET_BYTES: usize = 64 << 20;
 /// What one takes while it is put together: its records, one more message, and their text.
 const BUILDING_BYTES: usize = 8 << 20;
 /// So long it may have to wait for that.
@@ -51,17 +49,17 @@ fn not_json(error: &serde_json::Error) -> Response {
 #[derive(Debug, Clone)]
 pub(super) struct AnswerBudget(Arc<Semaphore>);
 
-impl Default for AnswerBudget {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(BUDGET_BYTES)))
-    }
-}
-
 /// The right to put one answer together.
 #[derive(Debug)]
 pub(super) struct Turn(OwnedSemaphorePermit);
 
 impl AnswerBudget {
+    /// What answers that hold records may take together, which is one at least.
+    pub fn new(bytes: usize) -> Self {
+        assert!(bytes >= BUILDING_BYTES, "an answer can be put together");
+        Self(Arc::new(Semaphore::new(bytes)))
+    }
+
     /// Waits for a turn.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use tonic_web::GrpcWebLayer;
 use tower::Layer;
 
 use super::{answer::AnswerBudget, body::JsonBudget, error::ApiError, fetch, produce, topics};
+use crate::memory::JsonMemory;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -27,7 +28,7 @@ pub(super) struct Api {
 }
 
 /// The API over the gRPC services of a gateway.
-pub(crate) fn router(routes: Routes) -> Router {
+pub(crate) fn router(routes: Routes, memory: JsonMemory) -> Router {
     let routes = routes.prepare();
     Router::new()
         .route("/v1/topics", get(topics::list).post(topics::create))
@@ -41,7 +42,11 @@ pub(crate) fn router(routes: Routes) -> Router {
             )
         })
         .fallback(grpc_web)
-        .with_state(Api { routes, budget: JsonBudget::default(), answers: AnswerBudget::default() })
+        .with_state(Api {
+            routes,
+            budget: JsonBudget::new(memory.requests_bytes, memory.objects_bytes),
+            answers: AnswerBudget::new(memory.answers_bytes),
+        })
 }
 
 /// Whatever is no path of the JSON API is one of a gRPC service, or of nothing.

@@ -65,7 +65,7 @@ impl World {
     fn new(connections_max: usize, connections_per_source_max: usize) -> Self {
         let (connections, accepted) = mpsc::channel(1);
         let bounds = ConnectionBounds { connections_max, connections_per_source_max, ..ConnectionBounds::default() };
-        let acceptor = Acceptor::new(Box::new(Pipes(accepted)), Port::Http, bounds);
+        let acceptor = Acceptor::new(Box::new(Pipes(accepted)), Port::Http, bounds, PeerMemory::default());
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve(acceptor, Arc::new(Starting), Router::new(), stop.clone()));
         Self { connections, stop, server }

@@ -3,34 +3,29 @@
 //! `{}` is a record of two bytes as text and of hundreds when it is parsed, so objects are counted first and charged to a
 //! pool of their own: who waits there has the text, and who has both waits for neither.
 
-use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, http::StatusCode};
 use futures::StreamExt;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _, SeqAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use super::error::ApiError;
+use super::{
+    error::ApiError,
+    shape::{Object, Objects, Shape, explained},
+};
 
 /// The largest body.
 const BODY_BYTES_MAX: usize = 4 << 20;
 /// What a body and the strings in it may take, for each of its bytes.
 const PARSED_FACTOR: usize = 4;
-/// What all bodies may take together: two of the largest.
-const BUDGET_BYTES: usize = 2 * PARSED_FACTOR * BODY_BYTES_MAX;
 /// Objects of one body: records and headers of all of them, together.
 const OBJECTS_MAX: usize = 20_000;
 /// What an object may take beside its strings, when it is parsed and on its way to the service: a record takes most.
 const OBJECT_BYTES: usize = 720;
-/// What all objects may take together: the most of one body, and a little.
-const OBJECTS_BUDGET_BYTES: usize = 16 << 20;
-const _: () = assert!(OBJECTS_MAX * OBJECT_BYTES <= OBJECTS_BUDGET_BYTES);
 /// A body must be whole after so long, and so long it may have to wait for its turn.
 const ARRIVAL_MAX: Duration = Duration::from_secs(30);
 /// Records of one request, and headers of one record.
@@ -51,16 +46,17 @@ pub(super) struct Granted {
     _objects: OwnedSemaphorePermit,
 }
 
-impl Default for JsonBudget {
-    fn default() -> Self {
-        let pool = |bytes| Arc::new(Semaphore::new(bytes));
-        Self { texts: pool(BUDGET_BYTES), objects: pool(OBJECTS_BUDGET_BYTES) }
-    }
-}
-
 impl JsonBudget {
+    /// What all bodies may take together, as text with its strings, and as objects beside these: one of the largest at least.
+    pub fn new(text_bytes: usize, objects_bytes: usize) -> Self {
+        assert!(text_bytes >= PARSED_FACTOR * BODY_BYTES_MAX, "the largest body fits");
+        assert!(objects_bytes >= OBJECTS_MAX * OBJECT_BYTES, "its objects fit");
+        let pool = |bytes| Arc::new(Semaphore::new(bytes));
+        Self { texts: pool(text_bytes), objects: pool(objects_bytes) }
+    }
+
     /// Reads and parses a body. What it was granted has to be held as long as it is there.
-    pub async fn read<T: DeserializeOwned>(&self, request: Request) -> Result<(T, Granted), ApiError> {
+    pub async fn read<T: DeserializeOwned + Shape>(&self, request: Request) -> Result<(T, Granted), ApiError> {
         check_content_type(&request)?;
         let length = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
         let length: usize = length.unwrap_or(BODY_BYTES_MAX);
@@ -143,11 +139,9 @@ enum Broken {
 }
 
 /// One JSON value and nothing else; fields that are unknown, given twice or of another type are refused by the types.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let what = if error.is_data() { "the JSON is not what is expected here" } else { "the body is not JSON" };
-        ApiError::invalid("body", format!("{what}: {error}"))
-    })
+fn parse<T: DeserializeOwned + Shape>(bytes: &[u8]) -> Result<T, ApiError> {
+    let parsed = serde_json::from_slice(bytes);
+    parsed.map(|Object(parsed)| parsed).map_err(|error| ApiError::invalid("body", explained(&error)))
 }
 
 /// # Errors
@@ -164,34 +158,17 @@ pub(super) fn check_content_type(request: &Request) -> Result<(), ApiError> {
 }
 
 /// A list of at most [`RECORDS_MAX`].
-pub(super) fn records<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    deserializer.deserialize_seq(AtMost::<T, RECORDS_MAX>(PhantomData))
+pub(super) fn records<'de, D: Deserializer<'de>, T: Deserialize<'de> + Shape>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(Objects::<T, RECORDS_MAX>(PhantomData))
 }
 
 /// A list of at most [`HEADERS_MAX`].
-pub(super) fn headers<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    deserializer.deserialize_seq(AtMost::<T, HEADERS_MAX>(PhantomData))
-}
-
-struct AtMost<T, const MAX: usize>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for AtMost<T, MAX> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of at most {MAX}")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
-        let mut all = Vec::new();
-        while let Some(next) = list.next_element()? {
-            if all.len() == MAX {
-                return Err(A::Error::custom(format_args!("there are more than {MAX}; split the request")));
-            }
-            all.push(next);
-        }
-        Ok(all)
-    }
+pub(super) fn headers<'de, D: Deserializer<'de>, T: Deserialize<'de> + Shape>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(Objects::<T, HEADERS_MAX>(PhantomData))
 }
 
 #[cfg(test)]
@@ -200,6 +177,9 @@ mod tests {
 
     use super::*;
     use crate::http::produce::{ProduceBody, wire_records};
+
+    const TEXT_BYTES: usize = PARSED_FACTOR * BODY_BYTES_MAX;
+    const OBJECTS_BYTES: usize = 16 << 20;
 
     #[global_allocator]
     static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -215,13 +195,49 @@ mod tests {
             ("no JSON", "records=1", "not JSON"),
             ("cut", r#"{"records":[{"value":"a""#, "not JSON"),
             ("behind it", r#"{"records":[{"value":"a"}]} x"#, "not JSON"),
-            ("another type", "[1]", "expected"),
-            ("unknown field", r#"{"records":[{"payload":"a"}]}"#, "unknown field `payload`"),
-            ("a field twice", r#"{"records":[{"value":"a","value":"b"}]}"#, "duplicate field `value`"),
-            ("an object as value", r#"{"records":[{"value":{"a":1}}]}"#, "a string"),
-            ("a number as key", r#"{"records":[{"key":1}]}"#, "a string"),
-            ("a huge number", r#"{"records":[{"timestamp_ms":9223372036854775808}]}"#, "i64"),
-            ("no whole number", r#"{"records":[{"timestamp_ms":1e300}]}"#, "i64"),
+            ("another type", "[1]", "line 1, column 0: a list stands where this belongs: an object with records"),
+            ("text", "\"a\"", "line 1, column 3: a string stands where this belongs: an object with records"),
+            (
+                "a list as record",
+                r#"{"records":[["k"]]}"#,
+                "a list stands where this belongs: an object with key, value",
+            ),
+            (
+                "a text as record",
+                r#"{"records":["k"]}"#,
+                "a string stands where this belongs: an object with key, value",
+            ),
+            (
+                "one record",
+                r#"{"records":{"value":"a"}}"#,
+                "an object stands where this belongs: a list of at most 10000, each an object",
+            ),
+            ("no records", r#"{"record":[]}"#, r#"there is no field \"record\", only \"records\", \"partition\""#),
+            ("records left out", "{}", r#"line 1, column 2: the field \"records\" is missing"#),
+            ("unknown field", r#"{"records":[{"payload":"a"}]}"#, r#"there is no field \"payload\", only \"key\""#),
+            ("a field twice", r#"{"records":[{"value":"a","value":"b"}]}"#, r#"the field \"value\" is given twice"#),
+            (
+                "an object as value",
+                r#"{"records":[{"value":{"a":1}}]}"#,
+                "an object stands where this belongs: a string",
+            ),
+            ("a number as key", r#"{"records":[{"key":1}]}"#, "a number stands where this belongs: a string"),
+            ("an odd text", r#"{"records":", expected x"}"#, "a string stands where this belongs: a list of at most"),
+            (
+                "a huge number",
+                r#"{"records":[{"timestamp_ms":9223372036854775808}]}"#,
+                "a number is out of range where this belongs: a whole number",
+            ),
+            (
+                "no whole number",
+                r#"{"records":[{"timestamp_ms":1e300}]}"#,
+                "a number stands where this belongs: a whole number",
+            ),
+            (
+                "below 0",
+                r#"{"records":[{}],"partition":-1}"#,
+                "where this belongs: a whole number from 0 to 4294967295",
+            ),
             ("deep", &deep, "JSON"),
             ("deep in a field", &format!(r#"{{"records":{deep}"#), "JSON"),
             ("half of a surrogate", r#"{"records":[{"value":"\ud800"}]}"#, "not JSON"),
@@ -230,6 +246,9 @@ mod tests {
         ] {
             let error = format!("{:?}", parse::<ProduceBody>(body.as_bytes()).expect_err(what));
             assert!(error.contains(said), "{what}: {error}");
+            for word in ["serde", "struct", " map", "sequence", "EOF", "Body", "i64", "u32"] {
+                assert!(!error.contains(word), "{what}: {word} in {error}");
+            }
         }
         assert!(parse::<ProduceBody>(b"{\"records\":[{\"value\":\"\xff\"}]}").is_err(), "wrong UTF-8");
         assert!(parse::<ProduceBody>(br#"{"records":[{"value":"\u00e9"},{}]}"#).is_ok());
@@ -277,7 +296,7 @@ mod tests {
             let body = format!(r#"{{"records":[{}{{}}]}}"#, "{},".repeat(objects - 2));
             Request::builder().header("content-type", "application/json").body(Body::from(body)).expect("well-formed")
         };
-        let budget = JsonBudget::default();
+        let budget = JsonBudget::new(TEXT_BYTES, OBJECTS_BYTES);
         let refused = budget.read::<ProduceBody>(request(OBJECTS_MAX + 1)).await.expect_err("too many");
         assert!(format!("{refused:?}").contains("20000 objects"), "{refused:?}");
         let mut held = Vec::new();
@@ -287,9 +306,9 @@ mod tests {
                 Err(refused) => break refused,
             }
         };
-        assert_eq!(held.len(), OBJECTS_BUDGET_BYTES / (10_001 * OBJECT_BYTES), "{refused:?}");
+        assert_eq!(held.len(), OBJECTS_BYTES / (10_001 * OBJECT_BYTES), "{refused:?}");
         drop(held);
-        assert_eq!(budget.objects.available_permits(), OBJECTS_BUDGET_BYTES);
-        assert_eq!(budget.texts.available_permits(), BUDGET_BYTES);
+        assert_eq!(budget.objects.available_permits(), OBJECTS_BYTES);
+        assert_eq!(budget.texts.available_permits(), TEXT_BYTES);
     }
 }

@@ -10,7 +10,13 @@ use eagre_proto::v1::{
 use eagre_transport::MESSAGE_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
-use super::{answer::Json, api::Api, body, error::ApiError};
+use super::{
+    answer::Json,
+    api::Api,
+    body,
+    error::ApiError,
+    shape::{Object, Shape},
+};
 
 /// Records to append.
 #[derive(Debug, Deserialize)]
@@ -21,7 +27,11 @@ pub(super) struct ProduceBody {
     /// Left out: each record goes where its key belongs.
     partition: Option<u32>,
     /// Makes the request land once, however often it is sent.
-    producer: Option<ProducerBody>,
+    producer: Option<Object<ProducerBody>>,
+}
+
+impl Shape for ProduceBody {
+    const WHAT: &'static str = "an object with records, and, where wanted, partition and producer";
 }
 
 /// Text, or bytes in base64; neither: null.
@@ -37,12 +47,20 @@ struct RecordBody {
     timestamp_ms: Option<i64>,
 }
 
+impl Shape for RecordBody {
+    const WHAT: &'static str = "an object with key, value, headers and timestamp_ms, each where wanted";
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HeaderBody {
     key: String,
     value: Option<String>,
     value_base64: Option<String>,
+}
+
+impl Shape for HeaderBody {
+    const WHAT: &'static str = "an object with key and, where wanted, value";
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,6 +70,10 @@ struct ProducerBody {
     #[serde(default)]
     epoch: u32,
     first_sequence: i32,
+}
+
+impl Shape for ProducerBody {
+    const WHAT: &'static str = "an object with id, epoch and first_sequence";
 }
 
 #[derive(Debug, Serialize)]
@@ -83,7 +105,9 @@ pub(super) async fn produce(
     let (body, _granted) = api.budget.read::<ProduceBody>(request).await?;
     let count = body.records.len();
     let partition = body.partition;
-    let producer = body.producer.as_ref().map(|producer| ProducerSequence {
+    let records = body.records.into_iter().enumerate().map(|(number, body)| record(number, body));
+    let records = records.collect::<Result<Vec<_>, _>>()?;
+    let producer = body.producer.map(|Object(producer)| ProducerSequence {
         producer_id: producer.id,
         producer_epoch: producer.epoch,
         first_sequence: producer.first_sequence,

@@ -10,7 +10,7 @@ use eagre_proto::v1::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{answer::Json, api::Api, error::ApiError, query::Query};
+use super::{answer::Json, api::Api, error::ApiError, query::Query, shape::Shape};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +20,10 @@ struct CreateBody {
     partitions: Option<u32>,
     /// The largest batch that it takes; left out: the service's limit.
     max_message_bytes: Option<u32>,
+}
+
+impl Shape for CreateBody {
+    const WHAT: &'static str = "an object with name, and, where wanted, partitions and max_message_bytes";
 }
 
 #[derive(Debug, Serialize)]

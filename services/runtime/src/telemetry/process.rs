@@ -9,15 +9,23 @@ use procfs::{
 
 const CPU: &str = "process_cpu_seconds_total";
 const RESIDENT: &str = "process_resident_memory_bytes";
+const LIMIT: &str = "eagre_memory_limit_bytes";
 const VIRTUAL: &str = "process_virtual_memory_bytes";
 const FILES: &str = "process_open_fds";
 const FILES_MAX: &str = "process_max_fds";
 const THREADS: &str = "process_threads";
 const STARTED: &str = "process_start_time_seconds";
 
+/// What it may take, which does not change.
+#[expect(clippy::cast_precision_loss, reason = "a metric may be rounded above 2^53")]
+pub(super) fn limit(bytes: usize) {
+    gauge!(LIMIT).set(bytes as f64);
+}
+
 pub(super) fn describe() {
     describe_counter!(CPU, Unit::Seconds, "Processor time, in whole seconds");
     describe_gauge!(RESIDENT, Unit::Bytes, "Memory in use");
+    describe_gauge!(LIMIT, Unit::Bytes, "How much memory it may take");
     describe_gauge!(VIRTUAL, Unit::Bytes, "Address space");
     describe_gauge!(FILES, "Open files and sockets");
     describe_gauge!(FILES_MAX, "How many of them there may be");

@@ -11,7 +11,7 @@ use eagre_env::Env;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
 
 use crate::{
-    Bucket, BucketKind, BucketUrl, MARKER_KEY, MarkerError, Trouble,
+    Bucket, BucketKind, BucketUrl, MARKER_KEY, MarkerError, Presence, Trouble,
     instrumented::{InstrumentedStore, PutCount},
     modelled::ModelledStore,
     remote::{self, Remote},
@@ -130,6 +130,7 @@ pub struct Unopened {
     /// Whether it has to pass its races: what is behind a network has, unless it is a model in memory.
     is_raced: bool,
     resilience: ResilienceSettings,
+    presence: Presence,
 }
 
 impl Unopened {
@@ -175,13 +176,16 @@ impl Unopened {
             remote: None,
             is_raced: kind == BucketKind::Remote,
             resilience: ResilienceSettings::default(),
+            presence: Presence::default(),
         }
     }
 
     /// With the layer that bears with a bucket behind a network.
     fn borne_with(mut self, env: &Env) -> Self {
         if self.kind == BucketKind::Remote {
-            self.store = Arc::new(ResilientStore::new(env, self.store, self.resilience));
+            let store = ResilientStore::new(env, self.store, self.resilience);
+            self.presence = store.presence();
+            self.store = Arc::new(store);
         }
         self
     }
@@ -223,7 +227,7 @@ impl Unopened {
             Some(marker) => marker::raise(&this, marker).await?,
             None => marker::make(env, &this).await?,
         };
-        Ok(Bucket::new(this.store, this.kind, marker, has_conditional_overwrite, this.puts))
+        Ok(Bucket::new(this.store, this.kind, marker, has_conditional_overwrite, this.puts, this.presence))
     }
 
     /// Removes what a check leaves of itself in a folder: empty folders.
@@ -258,6 +262,6 @@ impl Bucket {
             Some(marker) => marker::raise(&unopened, marker).await?,
             None => marker::make(env, &unopened).await?,
         };
-        Ok(Self::new(unopened.store, kind, marker, kind == BucketKind::Remote, unopened.puts))
+        Ok(Self::new(unopened.store, kind, marker, kind == BucketKind::Remote, unopened.puts, unopened.presence))
     }
 }

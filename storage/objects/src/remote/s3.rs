@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use eagre_env::redacted;
 use object_store::{
     ClientConfigKey,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
@@ -28,8 +29,9 @@ pub(super) fn open(bucket: &str, variables: &Variables) -> Result<Remote, Troubl
     if let Some(endpoint) = &endpoint {
         check_endpoint(endpoint, set(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp)))?;
     }
-    let reached = endpoint.unwrap_or_else(|| format!("Amazon S3 in region {region}"));
-    let store = builder.build().map_err(|error| Trouble::Settings(error.to_string()))?;
+    let reached =
+        endpoint.map(|endpoint| redacted(&endpoint)).unwrap_or_else(|| format!("Amazon S3 in region {region}"));
+    let store = builder.build().map_err(|error| Trouble::Settings(redacted(&error.to_string())))?;
     Ok(Remote { store: Arc::new(store), asked: Asked { reached, region, variables: CREDENTIALS } })
 }
 
@@ -72,10 +74,10 @@ fn check_endpoint(endpoint: &str, allow_http: Option<String>) -> Result<(), Trou
         Some(("http", host)) if !host.is_empty() => {
             match allow_http.unwrap_or_default().to_ascii_lowercase().as_str() {
                 "1" | "true" | "on" | "yes" | "y" => Ok(()),
-                _ => Err(Trouble::PlainHttp { endpoint: endpoint.into() }),
+                _ => Err(Trouble::PlainHttp { endpoint: redacted(endpoint) }),
             }
         }
-        _ => Err(Trouble::BadEndpoint { endpoint: endpoint.into() }),
+        _ => Err(Trouble::BadEndpoint { endpoint: redacted(endpoint) }),
     }
 }
 

@@ -7,6 +7,8 @@ use object_store::{
     client::{HttpError, HttpErrorKind},
 };
 
+use crate::Scheme;
+
 /// Why a bucket behind a network cannot be used. [`Trouble::advice`] says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
@@ -94,6 +96,16 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// What keeps this program from buckets of that kind, if it was built without them.
+    pub fn of_build(scheme: Scheme) -> Option<Self> {
+        let missing = match scheme {
+            Scheme::S3 => None,
+            Scheme::Gs => (!cfg!(feature = "gcp")).then_some("gcp"),
+            Scheme::Az => (!cfg!(feature = "azure")).then_some("azure"),
+        };
+        missing.map(|feature| Self::NotBuiltIn { scheme: scheme.name(), feature })
+    }
+
     /// What to do about it.
     pub fn advice(&self) -> String {
         match self {

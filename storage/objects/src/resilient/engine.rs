@@ -22,6 +22,7 @@ use super::{
     telemetry::{self, Hedge},
     verdict::{TimedOut, Trouble, Verdict, failure},
 };
+use crate::{Presence, brief::brief};
 
 /// Retries are at most this share of what succeeds, in thousandths, and
 const RETRIES_PERMILLE: u64 = 100;
@@ -38,6 +39,8 @@ pub(crate) struct Engine {
     settings: ResilienceSettings,
     lanes: Arc<Lanes>,
     memory: Mutex<Memory>,
+    /// What others are told of the bucket.
+    pub(crate) presence: Presence,
 }
 
 /// What was learnt from the requests so far.
@@ -69,7 +72,7 @@ impl Engine {
             hedges: Budget::new(HEDGES_PERMILLE, HEDGES_SAVED_MAX),
             availability: Availability::default(),
         };
-        Self { env, settings, lanes: Lanes::new(), memory: Mutex::new(memory) }
+        Self { env, settings, lanes: Lanes::new(), memory: Mutex::new(memory), presence: Presence::default() }
     }
 
     /// Sends a request until it is answered, or must be given up. `send` starts one try.
@@ -182,10 +185,12 @@ impl Engine {
         match (news, error) {
             (Some(News::Gone), Some(error)) => {
                 telemetry::available(false);
+                self.presence.set(Some(brief(error)));
                 tracing::error!(%error, "the bucket does not serve; writes wait and are refused until it is back");
             }
             (Some(News::Back { after }), _) => {
                 telemetry::available(true);
+                self.presence.set(None);
                 tracing::info!(away_ms = after.as_millis(), "the bucket serves again");
             }
             (Some(News::Gone) | None, _) => {}

@@ -18,6 +18,7 @@ use super::{
     plan::{Op, Plan},
     verdict::{Trouble, failure},
 };
+use crate::Presence;
 
 /// A create that meets something which is gone at a look is sent again so often.
 const MEETINGS_MAX: u32 = 3;
@@ -34,6 +35,11 @@ pub(crate) struct ResilientStore {
 impl ResilientStore {
     pub(crate) fn new(env: &Env, inner: Arc<dyn ObjectStore>, settings: ResilienceSettings) -> Self {
         Self { inner, engine: Engine::new(env.clone(), settings) }
+    }
+
+    /// Whether the store below serves.
+    pub(crate) fn presence(&self) -> Presence {
+        self.engine.presence.clone()
     }
 
     async fn get(&self, plan: &Plan, location: &Path, options: &GetOptions) -> Result<GetResult> {

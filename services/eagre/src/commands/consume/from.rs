@@ -55,7 +55,7 @@ impl FromStr for From {
         }
         if let Some(time) = text.strip_prefix('@') {
             if !time.is_empty() && time.bytes().all(|byte| byte.is_ascii_digit()) {
-                return time.parse().map(Self::Time).map_err(|_| no_time(time));
+                return of_epoch(time.parse().map_err(|_| no_time(time))?).map(Self::Time);
             }
             let parsed: Result<jiff::Timestamp, _> = time.parse();
             return parsed.map(|time| Self::Time(time.as_millisecond())).map_err(|_| no_time(time));
@@ -69,6 +69,23 @@ impl FromStr for From {
             _ => Err(help()),
         }
     }
+}
+
+/// The first millisecond of 1971.
+const YEAR_1971_MS: i64 = 365 * 24 * 3_600 * 1_000;
+
+/// Milliseconds since the epoch. What lies in 1970 is a number of seconds: read as milliseconds, it would begin at the first
+/// record, which nobody meant. The epoch itself stays what it is.
+fn of_epoch(unix_ms: i64) -> Result<i64, String> {
+    if !(1..YEAR_1971_MS).contains(&unix_ms) {
+        return Ok(unix_ms);
+    }
+    let seconds = jiff::Timestamp::from_second(unix_ms);
+    let meant = seconds.map(|time| format!(" as seconds it is {time}, so write @{unix_ms}000 or @{time}"));
+    Err(format!(
+        "numbers behind @ are milliseconds since the epoch, and {unix_ms} lies in 1970;{}",
+        meant.unwrap_or_else(|_| " write a time as @2026-11-23T10:00:00Z".to_owned())
+    ))
 }
 
 #[cfg(test)]
@@ -107,6 +124,18 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn seconds_are_told_from_milliseconds() {
+        let error = "@1795428000".parse::<From>().unwrap_err();
+        for said in ["milliseconds", "lies in 1970", "write @1795428000000 or @2026-11-23T10:00:00Z"] {
+            assert!(error.contains(said), "{said}: {error}");
+        }
+        for text in ["@1", "@31535999999"] {
+            assert!(text.parse::<From>().is_err(), "{text}");
+        }
+        assert_eq!("@31536000000".parse(), Ok(From::Time(31_536_000_000)));
     }
 
     #[test]

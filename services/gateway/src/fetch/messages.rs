@@ -1,0 +1,74 @@
+//! The memory of fetch messages that clients have not taken.
+//!
+//! A message is made for a client that may never read it. So each has a lease, from before it is made until the next one of its
+//! stream is asked for: then it is on its way. A batch or record that is larger than its lease needs a place among large ones, and
+//! waits for it before it is made.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::leases::{Lease, Leases};
+use crate::refusal::Refusal;
+
+/// What a message gets when nothing is left.
+const LEAST_BYTES: usize = 8 << 10;
+/// So long a large message waits for others to be taken.
+const PLACE_WAIT: Duration = Duration::from_secs(10);
+
+/// The bytes of all messages.
+#[derive(Debug)]
+pub(crate) struct MessageBudget {
+    leases: Arc<Leases>,
+    large: Arc<Semaphore>,
+    large_bytes_max: usize,
+}
+
+/// Room for one message that is larger than its lease.
+#[derive(Debug)]
+pub(crate) struct LargePlace {
+    _permit: OwnedSemaphorePermit,
+    pub bytes: usize,
+}
+
+impl MessageBudget {
+    pub fn new(bytes: usize, large_bytes_max: usize) -> Self {
+        let large = Arc::new(Semaphore::new(large_bytes_max));
+        Self { leases: Leases::new(bytes, LEAST_BYTES), large, large_bytes_max }
+    }
+
+    /// Room for a message of up to `most_bytes`. Never waits.
+    pub fn lease(&self, most_bytes: usize) -> Lease {
+        self.leases.lend(most_bytes)
+    }
+
+    /// Room for a large message, once others have been taken.
+    pub async fn place(&self, bytes: usize) -> Result<LargePlace, Refusal> {
+        let permits = u32::try_from(bytes.min(self.large_bytes_max)).unwrap_or(u32::MAX);
+        match timeout(PLACE_WAIT, self.large.clone().acquire_many_owned(permits)).await {
+            Ok(Ok(permit)) => Ok(LargePlace { _permit: permit, bytes }),
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => {
+                Err(Refusal::Unavailable("large batches wait for other clients that do not take theirs".into()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn large_ones_wait_for_a_place() {
+        let budget = MessageBudget::new(0, 100);
+        let first = budget.place(90).await.unwrap();
+        assert_eq!(first.bytes, 90);
+        assert!(budget.place(20).await.is_err());
+        drop(first);
+        assert!(budget.place(1_000).await.is_ok(), "a larger one than all takes all");
+    }
+}
