@@ -1,9 +1,9 @@
-//! A connection that holds its place, and is cut off when it does not begin.
+//! A connection that holds its place, and is cut off when it does not begin, or takes nothing of what is written to it.
 
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -18,13 +18,18 @@ use crate::{
     metrics,
 };
 
-/// An accepted connection. Reading from it fails when it has not begun to speak in time; its place is free when it is
-/// dropped.
+/// A peer that takes nothing for so long, while there is something to take, is gone or means no good.
+const STALL_MAX: Duration = Duration::from_secs(60);
+
+/// An accepted connection. Reading from it fails when it has not begun to speak in time, writing when nothing is
+/// taken for a minute; its place is free when it is dropped.
 pub struct Guarded {
     stream: Box<dyn Connection>,
     port: Port,
     /// `None`: it has begun.
     opening: Option<Opening>,
+    /// Runs while what was written is not taken.
+    stall: Option<Pin<Box<Sleep>>>,
     _entry: Entry,
 }
 
@@ -36,7 +41,18 @@ struct Opening {
 impl Guarded {
     pub(crate) fn new(stream: Box<dyn Connection>, entry: Entry, port: Port, opening_max: Duration) -> Self {
         let opening = Opening { bytes_left: port.opening_bytes(), timer: Box::pin(sleep(opening_max)) };
-        Self { stream, port, opening: Some(opening), _entry: entry }
+        Self { stream, port, opening: Some(opening), stall: None, _entry: entry }
+    }
+
+    /// Fails when writing has been waited for too long.
+    fn watched<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stall = None;
+            return written;
+        }
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(STALL_MAX)));
+        ready!(stall.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing")))
     }
 }
 
@@ -63,7 +79,8 @@ impl AsyncRead for Guarded {
 
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watched(cx, written)
     }
 
     fn poll_write_vectored(
@@ -71,7 +88,8 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watched(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -79,7 +97,8 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watched(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

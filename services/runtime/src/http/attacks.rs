@@ -174,6 +174,17 @@ async fn connections_are_bounded_in_all_and_by_source() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_takes_no_answers_is_cut_off() {
+    let world = World::new(10, 10);
+    let mut stream = world.connect(STRANGER).await;
+    let began = Instant::now();
+    // Requests until the answers to them fill the pipe, and then the requests do.
+    while stream.write_all(REQUEST).await.is_ok() {}
+    assert!((60..90).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    world.is_served().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_waits_for_no_idle_connection() {
     let world = World::new(10, 10);
     let mut used = world.connect(STRANGER).await;

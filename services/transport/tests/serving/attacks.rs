@@ -15,8 +15,8 @@ use tonic::{Code, metadata::MetadataValue};
 
 use crate::{
     raw::{
-        Attacker, CONTINUATION, END_HEADERS, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, call_headers, frame, frames,
-        goodbyes, header,
+        Attacker, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS,
+        call_headers, frame, frames, goodbyes, header,
     },
     world::{World, echo},
 };
@@ -143,6 +143,27 @@ async fn a_rapid_reset_ends_the_connection() {
     is_served(&world).await;
     let received = attacker.closed().await;
     assert_eq!(goodbyes(&received).last(), Some(&ENHANCE_YOUR_CALM), "after {opened} calls");
+    assert!(opened < 10_000, "{opened}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_makes_the_server_reset_calls_is_cut_off() {
+    let world = World::new(ServerSettings::default()).await;
+    let mut attacker = Attacker::begun(world.network.connect_from(stranger(1)).await.unwrap()).await;
+    let mut opened = 0;
+    for call in 0..100_000 {
+        let stream = 2 * call + 1;
+        let open = frame(HEADERS, END_HEADERS | END_STREAM, stream, &call_headers(ECHO));
+        // Data behind the end of a stream is an error of that stream at least (RFC 9113, 5.1).
+        let wrong = frame(DATA, 0, stream, &[0; 5]);
+        if !attacker.send(&[open, wrong].concat()).await {
+            break;
+        }
+        opened += 1;
+    }
+    is_served(&world).await;
+    // Whether by the first such error or by too many of them, it is told so.
+    assert!(goodbyes(&attacker.closed().await).last().is_some_and(|code| *code != 0), "after {opened} calls");
     assert!(opened < 10_000, "{opened}");
 }
 
