@@ -171,7 +171,8 @@ impl Expirer {
                 let Pass { ages, forgotten, .. } = self.pass(surplus).await?;
                 telemetry::producer_rows(ages.rows());
                 if forgotten != Forgotten::default() {
-                    info!(?forgotten, left = ages.rows(), "producers forgotten");
+                    let Forgotten { expired, evicted, freed, dated } = forgotten;
+                    info!(expired, evicted, freed, dated, left = ages.rows(), "producers forgotten");
                 }
                 surplus = ages.excess(self.settings.rows_max);
                 if surplus.is_none() {
