@@ -94,7 +94,7 @@ impl Load {
         let Ok(answers) = service.produce_stream(tokio_stream::iter(requests)).await else { return };
         let mut answers = answers.into_inner();
         // One of two takes its answers.
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             while let Some(Ok(_)) = answers.next().await {}
         } else {
             self.written().await;
@@ -149,7 +149,7 @@ fn json(server: &Server, load: &Load, number: usize) {
     let mut deaf = Vec::new();
     while !load.has_written.load(Ordering::Relaxed) {
         let _ = server.http("POST", "/v1/topics/json/records", "application/json", body.as_bytes());
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let _ = server.get("/v1/topics/json/records?max=10000");
         } else if deaf.len() < 50 {
             deaf.push(server.ask_and_do_not_read("/v1/topics/json/records?max=10000"));

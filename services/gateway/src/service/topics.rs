@@ -88,10 +88,10 @@ impl TopicService for Topics {
         };
         let records = list(&page_token, max).await?;
         let mut next_page_token = String::new();
-        if let Some(last) = records.last().filter(|_| records.len() >= max) {
-            if !list(&last.name, 1).await?.is_empty() {
-                next_page_token.clone_from(&last.name);
-            }
+        if let Some(last) = records.last().filter(|_| records.len() >= max)
+            && !list(&last.name, 1).await?.is_empty()
+        {
+            next_page_token.clone_from(&last.name);
         }
         Ok(Response::new(ListTopicsResponse { topics: records.iter().map(topic).collect(), next_page_token }))
     }
