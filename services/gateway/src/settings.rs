@@ -127,7 +127,7 @@ impl GatewaySettings {
             small_requests_bytes_max: 16 << 20,
             decoded_bytes_max: 16 << 20,
             small_decoded_bytes_max: 4 << 20,
-            internal_requests_bytes_max: MESSAGE_BYTES_MAX,
+            internal_requests_bytes_max: eagre_transport::MESSAGE_BYTES_MAX,
             requests_per_stream_max: 4_096,
             requests_max: 256 << 10,
             streams_max: 20_000,
@@ -189,7 +189,7 @@ impl GatewaySettings {
             ),
             (self.produce_bytes_max >= 2 * message, "the produce budget does not hold two of the largest messages"),
             (
-                self.internal_requests_bytes_max >= MESSAGE_BYTES_MAX,
+                self.internal_requests_bytes_max >= message,
                 "the budget of requests between nodes does not hold the largest",
             ),
             (

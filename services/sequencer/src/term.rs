@@ -188,7 +188,8 @@ async fn open(
     authority.await_it().await?;
     let store = MetadataStore::open(env, bucket.store(), settings.shard, settings.store.clone()).await?;
     let (clock, cluster_id) = (TermClock::start(env), bucket.cluster_id());
-    let (state, changes) = load::load(&store, cluster_id, clock, settings.memory.producers_max, settings.spill.held).await?;
+    let (state, changes) =
+        load::load(&store, cluster_id, clock, settings.memory.producers_max, settings.spill.held).await?;
     if !changes.is_empty() {
         authority.await_it().await?;
         store.write(changes).await.map_err(LoadError::from)?;

@@ -12,7 +12,10 @@ const CALLS_REFUSED: &str = "eagre_calls_refused_total";
 /// Says what they are, and lets the counters begin at 0.
 pub(crate) fn describe() {
     describe_gauge!(CONNECTIONS, "Open connections");
-    describe_counter!(REFUSED, "Connections closed at once because there were too many, in all, from one source or for the memory");
+    describe_counter!(
+        REFUSED,
+        "Connections closed at once because there were too many, in all, from one source or for the memory"
+    );
     describe_counter!(LATE, "Connections closed because they did not begin to speak the protocol in time");
     describe_counter!(CALLS_REFUSED, "Calls refused because there were too many open ones");
     for port in [Port::Grpc, Port::Http] {

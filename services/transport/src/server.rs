@@ -16,6 +16,7 @@ use crate::{
     calls::{CallBound, ConnectionCalls},
     connection::Io,
     guarded::Guarded,
+    peers::PeerMemory,
     windows::{WindowBudget, WindowLease},
 };
 

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use eagre_env::{Connection, Listener};
-use eagre_transport::{ConnectionBounds, Port};
+use eagre_transport::{ConnectionBounds, PeerMemory, Port};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     sync::mpsc,
@@ -41,12 +41,13 @@ impl Listener for Pipes {
 
 struct Starting;
 
+#[async_trait]
 impl Observed for Starting {
     fn render_metrics(&self) -> String {
         String::new()
     }
 
-    fn ready(&self) -> Result<(), String> {
+    async fn ready(&self) -> Result<(), String> {
         Err("starting".into())
     }
 

@@ -105,9 +105,7 @@ pub(super) async fn produce(
     let (body, _granted) = api.budget.read::<ProduceBody>(request).await?;
     let count = body.records.len();
     let partition = body.partition;
-    let records = body.records.into_iter().enumerate().map(|(number, body)| record(number, body));
-    let records = records.collect::<Result<Vec<_>, _>>()?;
-    let producer = body.producer.map(|Object(producer)| ProducerSequence {
+    let producer = body.producer.as_ref().map(|Object(producer)| ProducerSequence {
         producer_id: producer.id,
         producer_epoch: producer.epoch,
         first_sequence: producer.first_sequence,
