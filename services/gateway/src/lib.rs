@@ -104,11 +104,11 @@ impl Gateway {
         let draining = CancellationToken::new();
         let pipeline = Pipeline::start(uploader, sequencer.clone(), directory.clone(), draining.clone());
         let follow = tails.clone().follow(env.clone(), sequencer.clone(), directory.clone());
-        let budget = ByteBudget::new(settings.produce_bytes_max, settings.decoded_bytes_max);
+        let small_budget = ByteBudget::new(settings.small_requests_bytes_max, settings.small_decoded_bytes_max);
         let shared = Shared {
-            internal_budget: budget.sharing_decoded(settings.internal_requests_bytes_max),
-            budget,
-            small_budget: ByteBudget::new(settings.small_requests_bytes_max, settings.small_decoded_bytes_max),
+            internal_budget: small_budget.sharing_decoded(settings.internal_requests_bytes_max),
+            budget: ByteBudget::new(settings.produce_bytes_max, settings.decoded_bytes_max),
+            small_budget,
             streams: Streams::new("streams", settings.streams_max),
             readers: Streams::new("partitions of fetch streams", settings.partitions_read_max),
             index_turns: Arc::new(Semaphore::new(INDEX_TURNS_MAX)),

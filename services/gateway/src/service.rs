@@ -27,8 +27,8 @@ pub(crate) const SMALL_MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub(crate) const PRODUCE_ELEMENTS_MAX: usize = 50_000;
 /// Of other requests: more partitions than these may name.
 const SMALL_ELEMENTS_MAX: usize = 20_000;
-/// Of requests between nodes: the batches and runs of the largest commit.
-const INTERNAL_ELEMENTS_MAX: usize = 100_000;
+/// A request between nodes: a commit, with the bytes of the largest object that goes inside of one.
+pub(crate) const INTERNAL_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Of services that take names and nothing else.
 const NAMES_BYTES_MAX: usize = 64 << 10;
 
@@ -56,7 +56,7 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Routes {
 
 /// A service that other nodes call.
 pub(crate) fn internal<S>(shared: &Shared, service: S) -> Admitted<S> {
-    let bounds = bounds(shared, MESSAGE_BYTES_MAX, INTERNAL_ELEMENTS_MAX);
+    let bounds = bounds(shared, INTERNAL_MESSAGE_BYTES_MAX, SMALL_ELEMENTS_MAX);
     Admitted::new(service, shared.internal_budget.clone(), bounds, Returned::WithTheCall)
 }
 

@@ -8,7 +8,7 @@ use eagre_sequencer_api::INLINE_BYTES_MAX;
 
 use crate::{
     produce::{Cutter, SteadyCuts},
-    service::SMALL_MESSAGE_BYTES_MAX,
+    service::{INTERNAL_MESSAGE_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX},
 };
 
 /// So large an object is worth its own cost: a file with its syncs, or a request, and a commit.
@@ -127,7 +127,7 @@ impl GatewaySettings {
             small_requests_bytes_max: 16 << 20,
             decoded_bytes_max: 16 << 20,
             small_decoded_bytes_max: 4 << 20,
-            internal_requests_bytes_max: eagre_transport::MESSAGE_BYTES_MAX,
+            internal_requests_bytes_max: 2 * INTERNAL_MESSAGE_BYTES_MAX,
             requests_per_stream_max: 4_096,
             requests_max: 256 << 10,
             streams_max: 20_000,
@@ -189,8 +189,8 @@ impl GatewaySettings {
             ),
             (self.produce_bytes_max >= 2 * message, "the produce budget does not hold two of the largest messages"),
             (
-                self.internal_requests_bytes_max >= message,
-                "the budget of requests between nodes does not hold the largest",
+                self.internal_requests_bytes_max >= 2 * INTERNAL_MESSAGE_BYTES_MAX,
+                "the budget of requests between nodes does not hold two of the largest",
             ),
             (
                 self.small_requests_bytes_max >= 2 * SMALL_MESSAGE_BYTES_MAX,

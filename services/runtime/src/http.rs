@@ -52,7 +52,7 @@ const INDEX: &str = "Eagre\n\n/v1/topics            GET lists topics, POST creat
 /// The head of a request must be whole after so long, the first one and each that follows on the same connection.
 const HEAD_MAX: Duration = Duration::from_secs(20);
 /// The head of a request may have so many bytes, and a connection takes no more memory for what it reads and writes.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// Serves until `stop`: `/` names the others, the API, `/metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason
 /// until it can serve), and `more`.

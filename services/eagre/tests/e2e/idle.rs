@@ -16,7 +16,7 @@ use tonic::{
 use crate::support::{Produce, Server, dev, wait_until};
 
 const STREAMS: usize = 10_000;
-const CONNECTIONS: usize = 5;
+const CONNECTIONS: usize = 20;
 /// Measured are 6 KiB.
 const STREAM_BYTES_MAX: usize = 20 << 10;
 /// Measured are 22 KiB.

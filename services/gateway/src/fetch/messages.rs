@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::leases::{Lease, Leases};
@@ -18,6 +18,8 @@ use crate::refusal::Refusal;
 const LEAST_BYTES: usize = 8 << 10;
 /// So long a large message waits for others to be taken.
 const PLACE_WAIT: Duration = Duration::from_secs(10);
+/// How often it looks.
+const PLACE_PAUSE: Duration = Duration::from_millis(10);
 
 /// The bytes of all messages.
 #[derive(Debug)]
@@ -48,13 +50,18 @@ impl MessageBudget {
     /// Room for a large message, once others have been taken.
     pub async fn place(&self, bytes: usize) -> Result<LargePlace, Refusal> {
         let permits = u32::try_from(bytes.min(self.large_bytes_max)).unwrap_or(u32::MAX);
-        match timeout(PLACE_WAIT, self.large.clone().acquire_many_owned(permits)).await {
-            Ok(Ok(permit)) => Ok(LargePlace { _permit: permit, bytes }),
-            // The semaphore is never closed.
-            Ok(Err(_)) | Err(_) => {
-                Err(Refusal::Unavailable("large batches wait for other clients that do not take theirs".into()))
+        // Not in the semaphore's queue: whoever is in it gets what is freed though nobody polls it, as while its client takes nothing,
+        // and all others wait behind.
+        let taken = async {
+            loop {
+                if let Ok(permit) = self.large.clone().try_acquire_many_owned(permits) {
+                    return LargePlace { _permit: permit, bytes };
+                }
+                sleep(PLACE_PAUSE).await;
             }
-        }
+        };
+        let late = |_| Refusal::Unavailable("large batches wait for other clients that do not take theirs".into());
+        timeout(PLACE_WAIT, taken).await.map_err(late)
     }
 }
 

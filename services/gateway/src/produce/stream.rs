@@ -137,9 +137,7 @@ impl ProduceAnswers {
     }
 
     fn submit(&mut self, parked: Parked, topic: &Arc<TopicRecord>, place: Place) {
-        let Parked { request_id, request, mut grant, origin } = parked;
-        // Until it is a batch.
-        let _decoded = grant.as_mut().and_then(Grant::decoded);
+        let Parked { request_id, request, grant, origin } = parked;
         let reply = Reply::Stream { lanes: self.lanes.clone(), request_id, origin };
         submit(&self.shared, topic, place, request, reply, grant);
     }

@@ -13,17 +13,20 @@ use super::{
 };
 use crate::{Shared, admission::Grant, metrics};
 
-/// Checks a request and hands it to the pipeline. The reply is given in any case.
+/// Checks a request and hands it to the pipeline. The reply is given in any case. What a request of one partition was granted for
+/// its decoding is returned at once; one that is placed by keys becomes up to as many batches as it had records, so its parts keep it.
 pub(crate) fn submit(
     shared: &Shared,
     topic: &Arc<TopicRecord>,
     place: Place,
     request: ProduceRequest,
     reply: Reply,
-    grant: Option<Grant>,
+    mut grant: Option<Grant>,
 ) {
     match place {
         Place::Partition(partition) => {
+            // Until it is a batch.
+            let _decoded = grant.as_mut().and_then(Grant::decoded);
             let ticket = reply.ticket(partition);
             let now_ms = shared.env.clock.unix_ms();
             match edge::check(topic, request.payload, request.producer, &shared.settings.batch_limits, now_ms) {

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use super::refuse;
 use crate::{
     Shared,
-    admission::{Grant, Grants},
+    admission::Grants,
     produce::{
         ProduceAnswers,
         answer::Reply,
@@ -48,15 +48,12 @@ impl ProduceService for Produce {
     async fn produce(&self, request: Request<ProduceRequest>) -> Result<Response<ProduceResponse>, Status> {
         let origin = Origin::new(origin::caller(request.metadata()), &request.get_ref().topic);
         self.0.check_open().map_err(refuse)?;
-        let mut grant = request.extensions().get::<Grants>().and_then(Grants::take);
-        let decoded = grant.as_mut().and_then(Grant::decoded);
+        let grant = request.extensions().get::<Grants>().and_then(Grants::take);
         let request = request.into_inner();
         let place = |topic: &_| edge::place(topic, &request);
         let (topic, place) = self.0.locate(&request.topic, place).await.map_err(refuse)?;
         let (reply, answer) = Reply::unary(origin);
         submit(&self.0, &topic, place, request, reply, grant);
-        // From here on it is a batch.
-        drop(decoded);
         let lost = |_| Err(Refusal::OutcomeUnknown("the gateway lost track of the request".into()));
         // Refusals of tickets are counted where they are given.
         answer.await.unwrap_or_else(lost).map(Response::new).map_err(Status::from)

@@ -26,6 +26,10 @@ const PARSED_FACTOR: usize = 4;
 const OBJECTS_MAX: usize = 20_000;
 /// What an object may take beside its strings, when it is parsed and on its way to the service: a record takes most.
 const OBJECT_BYTES: usize = 720;
+/// A body beyond this has to wait for its turn.
+const SMALL_BODY_BYTES: usize = 64 << 10;
+/// What these, and the beginnings of larger ones, may take together.
+const SMALL_BODIES_BYTES: usize = 16 * PARSED_FACTOR * SMALL_BODY_BYTES;
 /// A body must be whole after so long, and so long it may have to wait for its turn.
 const ARRIVAL_MAX: Duration = Duration::from_secs(30);
 /// Records of one request, and headers of one record.
@@ -35,24 +39,29 @@ pub(super) const HEADERS_MAX: usize = 1_000;
 /// The memory of JSON requests.
 #[derive(Debug, Clone)]
 pub(super) struct JsonBudget {
-    texts: Arc<Semaphore>,
+    /// For what small bodies may take, and beginnings of larger ones: granted to each before anything of it is read.
+    small: Arc<Semaphore>,
+    /// Turns of larger ones.
+    large: Arc<Semaphore>,
     objects: Arc<Semaphore>,
 }
 
 /// What a body was granted; returned when dropped.
 #[derive(Debug)]
 pub(super) struct Granted {
-    _text: OwnedSemaphorePermit,
+    _small: OwnedSemaphorePermit,
+    _large: Option<OwnedSemaphorePermit>,
     _objects: OwnedSemaphorePermit,
 }
 
 impl JsonBudget {
     /// What all bodies may take together, as text with its strings, and as objects beside these: one of the largest at least.
     pub fn new(text_bytes: usize, objects_bytes: usize) -> Self {
-        assert!(text_bytes >= PARSED_FACTOR * BODY_BYTES_MAX, "the largest body fits");
+        let large = text_bytes.saturating_sub(SMALL_BODIES_BYTES) / (PARSED_FACTOR * BODY_BYTES_MAX);
+        assert!(large > 0, "the largest body fits beside small ones");
         assert!(objects_bytes >= OBJECTS_MAX * OBJECT_BYTES, "its objects fit");
         let pool = |bytes| Arc::new(Semaphore::new(bytes));
-        Self { texts: pool(text_bytes), objects: pool(objects_bytes) }
+        Self { small: pool(SMALL_BODIES_BYTES), large: pool(large), objects: pool(objects_bytes) }
     }
 
     /// Reads and parses a body. What it was granted has to be held as long as it is there.
@@ -84,16 +93,20 @@ impl JsonBudget {
         Ok((parsed, granted))
     }
 
-    /// A body of at most so many bytes. It is charged as it arrives: who announces much and sends nothing holds nobody up.
+    /// A body of at most so many bytes. It is large when so much of it is here: who announces much and sends nothing holds up no large
+    /// ones. Who has a turn waits for no other text, so bodies never wait for each other.
     async fn take_in(&self, body: Body, length_max: usize) -> Result<(Vec<u8>, Granted), Broken> {
         let (mut bytes, mut pieces) = (Vec::new(), body.into_data_stream());
-        let mut held = self.grant(1).await;
+        let beginning = length_max.clamp(1, SMALL_BODY_BYTES) * PARSED_FACTOR;
+        let (small, mut large) = (acquire(&self.small, beginning).await, None);
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|_| Broken::Off)?;
             if bytes.len() + piece.len() > length_max {
                 return Err(Broken::TooLong);
             }
-            held.merge(self.grant(piece.len()).await);
+            if large.is_none() && bytes.len() + piece.len() > SMALL_BODY_BYTES {
+                large = Some(acquire(&self.large, 1).await);
+            }
             bytes.extend_from_slice(&piece);
         }
         let objects = objects(&bytes);
@@ -101,16 +114,12 @@ impl JsonBudget {
             return Err(Broken::TooMany);
         }
         let objects = acquire(&self.objects, objects * OBJECT_BYTES).await;
-        Ok((bytes, Granted { _text: held, _objects: objects }))
-    }
-
-    async fn grant(&self, bytes: usize) -> OwnedSemaphorePermit {
-        acquire(&self.texts, bytes * PARSED_FACTOR).await
+        Ok((bytes, Granted { _small: small, _large: large, _objects: objects }))
     }
 }
 
-async fn acquire(pool: &Arc<Semaphore>, bytes: usize) -> OwnedSemaphorePermit {
-    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+async fn acquire(pool: &Arc<Semaphore>, permits: usize) -> OwnedSemaphorePermit {
+    let permits = u32::try_from(permits).unwrap_or(u32::MAX);
     pool.clone().acquire_many_owned(permits).await.expect("nobody closes it")
 }
 
@@ -178,7 +187,7 @@ mod tests {
     use super::*;
     use crate::http::produce::{ProduceBody, wire_records};
 
-    const TEXT_BYTES: usize = PARSED_FACTOR * BODY_BYTES_MAX;
+    const TEXT_BYTES: usize = PARSED_FACTOR * BODY_BYTES_MAX + SMALL_BODIES_BYTES;
     const OBJECTS_BYTES: usize = 16 << 20;
 
     #[global_allocator]
@@ -309,6 +318,6 @@ mod tests {
         assert_eq!(held.len(), OBJECTS_BYTES / (10_001 * OBJECT_BYTES), "{refused:?}");
         drop(held);
         assert_eq!(budget.objects.available_permits(), OBJECTS_BYTES);
-        assert_eq!(budget.texts.available_permits(), TEXT_BYTES);
+        assert_eq!((budget.small.available_permits(), budget.large.available_permits()), (SMALL_BODIES_BYTES, 1));
     }
 }

@@ -184,6 +184,10 @@ async fn read(
         encoding: FetchEncoding::Records.into(),
     };
     let late = || ApiError::unavailable("the records were not read in time; try again");
+    if !follows && fetched.turn.is_none() {
+        // Before anything is read: what waits for a turn holds nothing that whoever has one may need.
+        fetched.turn = Some(api.answers.turn().await?);
+    }
     let mut service = FetchServiceClient::new(api.routes.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let mut messages = match timeout_at(until, service.fetch(request)).await {
         Ok(messages) => messages?.into_inner(),

@@ -113,9 +113,9 @@ impl CommitQueue {
         self.entries.is_empty()
     }
 
-    /// For how long the oldest object has been waiting for its answer.
+    /// For how long the oldest object has been waiting for its answer since it was cut.
     pub fn oldest_age(&self, now: Instant) -> Duration {
-        let oldest = self.entries.front().map(|entry| now + self.answer_after_max - entry.answer_by);
+        let oldest = self.entries.front().map(|entry| now.saturating_duration_since(entry.cut_at));
         oldest.unwrap_or_default()
     }
 
