@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("eagre.v1.bin"), protox::compile(PUBLIC, [&root])?.encode_to_vec())?;
     let descriptors = protox::compile(PUBLIC.into_iter().chain([INTERNAL]), [&root])?;
     fs::write(out.join("shapes.rs"), shapes(&descriptors)?)?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".").codec_path("crate::codec::SmallBuffers").compile_fds(descriptors)?;
     println!("cargo::rerun-if-changed=eagre");
     Ok(())
 }

@@ -3,6 +3,7 @@
 #![expect(missing_docs, reason = "generated: the protocol files hold the documentation")]
 #![expect(clippy::all, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
 
+pub mod codec;
 pub mod walk;
 
 /// The public API.

@@ -18,7 +18,7 @@ pub const MEMORY_LIMIT_DEFAULT_BYTES: usize = 512 * MIB;
 const LIMIT_MAX_BYTES: usize = 16 << 30;
 /// Of the limit, what an allocator holds beside the bytes that are asked of it: pages that are partly used, and free ones that
 /// it has not given back yet.
-const SLACK_DIVISOR: usize = 10;
+const SLACK_DIVISOR: usize = 6;
 const PERMILLE: usize = 1_000;
 
 /// Requests that carry no records, decoded.
@@ -92,7 +92,7 @@ struct Part(Portion, &'static str, usize, usize);
 
 const PARTS: [Part; 25] = [
     Part(Portion::Process, "code, threads, topics", 32, 0),
-    Part(Portion::Peers, "connections and open calls", 24, 256),
+    Part(Portion::Peers, "connections and open calls", 24, 240),
     Part(Portion::ProduceRequests, "produce requests", 36, 69),
     Part(Portion::Decoded, "requests, decoded", 16, 0),
     Part(Portion::Copies, "objects being put together, decompression", 16, 6),
@@ -114,7 +114,7 @@ const PARTS: [Part; 25] = [
     Part(Portion::Compaction, "metadata, compaction", 9, 23),
     Part(Portion::Commits, "commits", 2, 17),
     Part(Portion::Producers, "producers", 4, 23),
-    Part(Portion::InlineRuns, "inline runs", 10, 62),
+    Part(Portion::InlineRuns, "inline runs", 10, 78),
     Part(Portion::RecentRuns, "index rows pushed", 3, 6),
 ];
 
@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     fn plans() -> impl Iterator<Item = MemoryPlan> {
-        let limits = [MemoryPlan::least_bytes(), 340 * MIB + 1, 512 * MIB, 1 << 30, 5 << 30, LIMIT_MAX_BYTES];
+        let limits = [MemoryPlan::least_bytes(), 360 * MIB + 1, 512 * MIB, 1 << 30, 5 << 30, LIMIT_MAX_BYTES];
         limits.into_iter().map(|limit| MemoryPlan::of(limit).unwrap())
     }
 
@@ -336,7 +336,7 @@ mod tests {
         assert!(MemoryPlan::of(0).is_err());
         let error = MemoryPlan::of(LIMIT_MAX_BYTES + 1).unwrap_err().to_string();
         assert!(error.contains("16GiB"), "{error}");
-        assert!(least <= 336 * MIB, "{least}");
+        assert!(least <= 360 * MIB, "{least}");
     }
 
     #[test]
