@@ -146,9 +146,11 @@ impl PartitionReader {
 
     /// Sleeps until the partition's end moves.
     async fn wait(&mut self) -> Result<(), Refusal> {
-        // Everything that was known has been given out.
-        self.rows = VecDeque::new();
-        self.rows_leases = [None, None];
+        // Rows may be known before the end has moved beyond them; these stay.
+        if self.rows.is_empty() {
+            self.rows = VecDeque::new();
+            self.rows_leases = [None, None];
+        }
         // The sender is dropped with the entry only when the gateway goes.
         self.tail.changed().await.map_err(|_| Refusal::Unavailable("this gateway is going away".into()))
     }
