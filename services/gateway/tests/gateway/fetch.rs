@@ -271,6 +271,29 @@ async fn the_index_is_read_in_pages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rows_that_are_known_before_the_end_moves_are_read_when_it_does() {
+    // Memory holds the last row alone, so that the index is asked.
+    let world = World::with(|settings| settings.recent_runs_max = 1).await;
+    world.topic("t", 1).await;
+    let request = fetch_request("t", 0, earliest(), FetchEnd::Follow, FetchEncoding::Records);
+    let mut messages = world.fetch().fetch(request).await.unwrap().into_inner();
+    assert!(tokio::time::timeout(Duration::from_secs(60), messages.message()).await.is_err(), "nothing is there");
+    world.sequencer.state().hold_pushes();
+    for value in ["a", "b", "c", "d"] {
+        world.append("t", 0, &[value]).await;
+    }
+    let mut read = Vec::new();
+    for (released, end) in [(2, 2), (1, 3), (1, 4)] {
+        world.sequencer.state().release_pushes(released);
+        while read.len() < end {
+            let message = messages.message().await.unwrap().unwrap();
+            read.extend(message.records.into_iter().map(|record| text(record.value)));
+        }
+    }
+    assert_eq!(read, ["a", "b", "c", "d"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn slow_readers_hold_bounded_memory_and_lose_nothing() {
     let mib = 1 << 20;
     let world = World::with(|settings| {

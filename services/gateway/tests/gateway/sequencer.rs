@@ -1,7 +1,7 @@
 //! A small sequencer in memory: judges as the real one, and does what a test tells it to.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -69,6 +69,8 @@ pub struct State {
     pub inline_calls: usize,
     /// What is said of inline bytes with each answer.
     pub takes_inline: bool,
+    /// Pushes that wait to be released; `None`: they go out at once.
+    held_pushes: Option<VecDeque<Vec<Tail>>>,
     /// Bytes of inline batches, by where they begin.
     inline: BTreeMap<(ObjectId, u64), Bytes>,
 }
@@ -263,7 +265,25 @@ impl State {
         self.topics.get_mut(name).unwrap().partition_map_version += 1;
     }
 
+    /// From now on pushes wait for [`release_pushes`](Self::release_pushes), though the index shows their rows.
+    pub fn hold_pushes(&mut self) {
+        self.held_pushes.get_or_insert_default();
+    }
+
+    /// Lets the next so many out.
+    pub fn release_pushes(&mut self, count: usize) {
+        let mut held = self.held_pushes.take().unwrap();
+        for tails in held.drain(..count) {
+            self.push(tails, Vec::new());
+        }
+        self.held_pushes = Some(held);
+    }
+
     fn push(&mut self, tails: Vec<Tail>, deleted_topics: Vec<TopicNumber>) {
+        if let Some(held) = &mut self.held_pushes {
+            held.push_back(tails);
+            return;
+        }
         self.subscribers.retain_mut(|(number, subscriber)| {
             *number += 1;
             let update = TailUpdate { number: *number, tails: tails.clone(), deleted_topics: deleted_topics.clone() };
