@@ -74,12 +74,12 @@ pub struct DevArgs {
     pub insecure: bool,
     /// Connections that each of the two ports takes; those beyond are closed at once
     #[arg(long, value_name = "N", env = "EAGRE_MAX_CONNECTIONS", default_value_t = 12_000)]
-    #[arg(value_parser = value_parser!(u32).range(1..=1_000_000))]
+    #[arg(value_parser = connections, allow_negative_numbers = true)]
     pub max_connections: u32,
     /// Connections that each port takes from one address, or from one IPv6 network of 64 bits; those of this machine are
     /// not counted
     #[arg(long, value_name = "N", env = "EAGRE_MAX_CONNECTIONS_PER_SOURCE", default_value_t = 1_000)]
-    #[arg(value_parser = value_parser!(u32).range(1..=1_000_000))]
+    #[arg(value_parser = connections, allow_negative_numbers = true)]
     pub max_connections_per_source: u32,
     /// The most memory that the process takes, as 512MiB or 2GiB; `eagre config check` prints how it is divided
     #[arg(long, value_name = "SIZE", env = "EAGRE_MEMORY_LIMIT", default_value = "512MiB", value_parser = memory_limit)]
@@ -93,7 +93,8 @@ pub struct DevArgs {
     pub target_p99: Option<Duration>,
     /// Make so many PUTs a second at most, commits included, from 0.5 to 10000: less money, longer waits. It goes before the
     /// target; full objects are uploaded all the same
-    #[arg(long, value_name = "N", env = "EAGRE_MAX_PUT_PER_SECOND", value_parser = put_per_second)]
+    #[arg(long, value_name = "N", env = "EAGRE_MAX_PUT_PER_SECOND")]
+    #[arg(value_parser = put_per_second, allow_negative_numbers = true)]
     pub max_put_per_second: Option<f64>,
     /// Where traces go.
     #[cfg(feature = "otlp")]
@@ -423,6 +424,9 @@ fn separator(text: &str) -> Result<String, String> {
 }
 
 fn memory_limit(text: &str) -> Result<MemoryPlan, String> {
+    if text.trim().parse::<u64>().is_ok_and(|bytes| bytes < 1 << 20) {
+        return Err(format!("there is no unit; write {0}MiB or {0}GiB", text.trim()));
+    }
     let size: Result<bytesize::ByteSize, _> = text.parse();
     let bytes = size.ok().and_then(|size| usize::try_from(size.as_u64()).ok());
     MemoryPlan::of(bytes.ok_or("write 512MiB or 2GiB")?).map_err(|error| error.to_string())
@@ -432,6 +436,11 @@ fn byte_size(text: &str) -> Result<u32, String> {
     let size: Result<bytesize::ByteSize, _> = text.parse();
     let bytes = size.ok().and_then(|size| u32::try_from(size.as_u64()).ok());
     bytes.ok_or_else(|| "write 65536, 64KiB or 1MiB".to_owned())
+}
+
+fn connections(text: &str) -> Result<u32, String> {
+    let count = text.parse().ok().filter(|count| (1..=1_000_000).contains(count));
+    count.ok_or_else(|| "write a whole number from 1 to 1000000".to_owned())
 }
 
 fn target_p99(text: &str) -> Result<Duration, String> {

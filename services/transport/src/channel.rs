@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use eagre_env::{Network, redacted};
+use eagre_env::{Network, redacted_address};
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tonic::transport::{Channel, Endpoint};
@@ -38,7 +38,7 @@ impl Default for ChannelSettings {
 
 /// The endpoint cannot be used; says why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("endpoint {:?}: {reason}", redacted(.endpoint))]
+#[error("endpoint {:?}: {reason}", redacted_address(.endpoint))]
 pub struct InvalidEndpoint {
     endpoint: String,
     reason: &'static str,

@@ -19,7 +19,7 @@ pub use host::{HostIdentity, raise_open_files_max};
 pub use network::{Connection, Listener, Network, TcpNetwork};
 pub use planted::PlantedBug;
 pub use random::{Randomness, SeededRandomness, system_randomness};
-pub use secret::redacted;
+pub use secret::{redacted, redacted_address};
 
 /// A hash map whose iteration order is the same in every run.
 #[expect(clippy::disallowed_types, reason = "the hasher is fixed")]

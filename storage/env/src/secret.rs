@@ -19,6 +19,15 @@ pub fn redacted(text: &str) -> String {
     out + rest
 }
 
+/// A text that is to be one address, and may be no URL at all: whatever stands between its first colon, behind the scheme, and its
+/// last `@`.
+pub fn redacted_address(text: &str) -> String {
+    let begin = text.find("://").map_or(0, |at| at + "://".len());
+    let mut out = text[..begin].to_owned();
+    push_address(&mut out, &text[begin..]);
+    out
+}
+
 /// An address up to the next blank. Where it begins with a slash it has no authority: a folder may have any name.
 fn push_address(out: &mut String, address: &str) {
     let Some((user, host)) = address.rsplit_once('@').filter(|_| !address.starts_with('/')) else {
@@ -34,7 +43,7 @@ fn push_address(out: &mut String, address: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::redacted;
+    use super::{redacted, redacted_address};
 
     #[test]
     fn secrets_of_urls_are_masked_wherever_they_stand() {
@@ -47,6 +56,19 @@ mod tests {
             ("http://me:h\u{fc}sh@there", "http://me:****@there"),
         ] {
             assert_eq!(redacted(text), shown);
+        }
+    }
+
+    #[test]
+    fn secrets_of_broken_addresses_are_masked() {
+        for (text, shown) in [
+            ("http://u:geh eim@h", "http://u:*******@h"),
+            ("u:hush@127.0.0.1:1", "u:****@127.0.0.1:1"),
+            ("http//u:hush@h", "http//u:****@h"),
+            ("s3:/u:hush@h/b", "s3:*******@h/b"),
+            ("127.0.0.1:8070", "127.0.0.1:8070"),
+        ] {
+            assert_eq!(redacted_address(text), shown);
         }
     }
 

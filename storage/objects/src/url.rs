@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fmt, os::unix::ffi::OsStringExt, path::PathBuf, str::FromStr};
 
-use eagre_env::redacted;
+use eagre_env::redacted_address;
 
 use crate::{ModelUrl, ModelUrlError};
 
@@ -131,7 +131,7 @@ impl FromStr for BucketUrl {
             // `file:/path` and `s3:bucket` would otherwise silently become folders of that name.
             return match url.split_once(':') {
                 Some((scheme, _)) if is_scheme(scheme) => {
-                    Err(BucketUrlError::UnknownScheme { url: redacted(url), scheme: scheme.into() })
+                    Err(BucketUrlError::UnknownScheme { url: redacted_address(url), scheme: scheme.into() })
                 }
                 _ => Ok(Self::Folder(url.into())),
             };
@@ -141,13 +141,15 @@ impl FromStr for BucketUrl {
         }
         match scheme {
             "file" if rest.starts_with('/') => Ok(Self::Folder(unescape(rest, url)?)),
-            "file" => Err(BucketUrlError::NotAbsolute(redacted(url))),
+            "file" => Err(BucketUrlError::NotAbsolute(redacted_address(url))),
             "memory" if rest.is_empty() => Ok(Self::Memory),
-            "memory" => Err(BucketUrlError::MemoryWithName(redacted(url))),
+            "memory" => Err(BucketUrlError::MemoryWithName(redacted_address(url))),
             ModelUrl::SCHEME => ModelUrl::parse(rest)
                 .map(Self::Modelled)
-                .map_err(|source| BucketUrlError::Modelled { url: redacted(url), source }),
-            _ if is_scheme(scheme) => Err(BucketUrlError::UnknownScheme { url: redacted(url), scheme: scheme.into() }),
+                .map_err(|source| BucketUrlError::Modelled { url: redacted_address(url), source }),
+            _ if is_scheme(scheme) => {
+                Err(BucketUrlError::UnknownScheme { url: redacted_address(url), scheme: scheme.into() })
+            }
             _ => Ok(Self::Folder(url.into())),
         }
     }
@@ -175,10 +177,10 @@ fn remote(scheme: Scheme, rest: &str, url: &str) -> Result<RemoteUrl, BucketUrlE
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if bucket.is_empty() || bucket.len() > NAME_BYTES_MAX || !bucket.bytes().all(is_name) {
-        return Err(BucketUrlError::BadName { url: redacted(url), scheme: scheme.name() });
+        return Err(BucketUrlError::BadName { url: redacted_address(url), scheme: scheme.name() });
     }
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-    let bad = |what: String| Err(BucketUrlError::BadPrefix { url: redacted(url), what });
+    let bad = |what: String| Err(BucketUrlError::BadPrefix { url: redacted_address(url), what });
     // The characters that S3's documentation calls safe, and '=', which many tools put into prefixes.
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "!-_.=*'()/".contains(c);
     if let Some(odd) = prefix.chars().find(|c| !is_safe(*c)) {
@@ -201,7 +203,7 @@ fn is_scheme(text: &str) -> bool {
 }
 
 fn unescape(path: &str, url: &str) -> Result<PathBuf, BucketUrlError> {
-    let bad = || BucketUrlError::BadEscape(redacted(url));
+    let bad = || BucketUrlError::BadEscape(redacted_address(url));
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.bytes();
     while let Some(byte) = rest.next() {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use clap::{ArgMatches, parser::ValueSource};
-use eagre_env::redacted;
+use eagre_env::redacted_address;
 
 use super::{file::FileValue, known::Setting};
 use crate::place::Place;
@@ -68,7 +68,7 @@ impl Sources {
             };
             let raw = matches.get_raw(id).map(|values| values.map(|value| value.to_string_lossy().into_owned()));
             let value = raw.map(|values| values.collect::<Vec<_>>().join(","));
-            let value = value.map(|value| if setting.is_secret { MASKED.to_owned() } else { redacted(&value) });
+            let value = value.map(|value| if setting.is_secret { MASKED.to_owned() } else { redacted_address(&value) });
             Effective { key: setting.key.clone(), value, source, id: id.to_owned() }
         };
         Self { settings: settings.iter().map(effective).collect() }

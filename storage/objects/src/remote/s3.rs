@@ -67,6 +67,12 @@ fn names_credentials(builder: &AmazonS3Builder) -> bool {
 
 fn check_endpoint(endpoint: &str, allow_http: Option<String>) -> Result<(), Trouble> {
     let parsed = endpoint.parse::<http::Uri>().ok();
+    // What stands behind the host's colon and is no port passes as a URI, and ends in a panic of whoever signs requests to it.
+    let has_port = |authority: &http::uri::Authority| {
+        let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+        place == authority.host() || authority.port_u16().is_some()
+    };
+    let parsed = parsed.filter(|uri| uri.authority().is_some_and(has_port));
     let parts = parsed.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?)));
     match parts {
         Some(("https", host)) if !host.is_empty() => Ok(()),
@@ -116,6 +122,10 @@ mod tests {
             (&[("AWS_ENDPOINT_URL", "127.0.0.1:9000")], "'127.0.0.1:9000' is no URL"),
             (&[("AWS_ENDPOINT_URL", "ftp://there")], "no URL"),
             (&[("AWS_ENDPOINT_URL_S3", "https://")], "no URL"),
+            (&[("AWS_ENDPOINT_URL", "https://127.0.0.1:99999")], "no URL"),
+            (&[("AWS_ENDPOINT_URL", "https://there:abc")], "no URL"),
+            (&[("AWS_ENDPOINT_URL", "https://there:")], "no URL"),
+            (&[("AWS_ENDPOINT_URL", "https://me:hu/sh@there:9000")], "me:*****@there"),
             (&[("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "perhaps")], "perhaps"),
             (&[("AWS_TIMEOUT", "soon")], "soon"),
         ] {
