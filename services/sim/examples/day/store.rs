@@ -95,7 +95,8 @@ impl FoldedStore {
     }
 
     fn write(&self, path: &Path, bytes: &[u8], mode: &PutMode, attributes: Attributes) -> Result<PutResult> {
-        let folded = lz4_flex::compress_prepend_size(bytes).into();
+        // A copy of its own length: what was reserved for the worst case would stay in holes.
+        let folded = Bytes::copy_from_slice(&lz4_flex::compress_prepend_size(bytes));
         let modified = DateTime::from_timestamp_millis(self.clock.unix_ms()).unwrap_or_default();
         let mut state = self.state();
         let present = state.objects.get(path).map(|object| object.tag.to_string());
