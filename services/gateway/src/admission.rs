@@ -15,7 +15,8 @@
 //!
 //! What a message becomes when it is decoded is told while it passes, see [`eagre_proto::walk`], and charged to a pool of
 //! its own before the last byte of it is given out. Who waits there holds its part of the budget, and who has both waits
-//! for neither, so they never wait for each other.
+//! for neither, so they never wait for each other. It goes back when the message is a batch: after its topic was looked up, where that
+//! is not known, and of one that is placed by keys when it is answered.
 
 mod answers;
 mod body;

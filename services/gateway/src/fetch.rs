@@ -4,7 +4,6 @@
 pub(crate) mod ahead;
 pub(crate) mod bounds;
 pub(crate) mod bytes;
-pub(crate) mod leases;
 mod message;
 pub(crate) mod messages;
 mod partition;

@@ -21,6 +21,7 @@ use eagre_model::TopicRecord;
 use eagre_objects::{Bucket, Presence};
 use eagre_sequencer_api::{Sequencer, SequencerError};
 use eagre_trace::Seldom;
+use eagre_transport::{Lease, Leases};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::service::Routes;
@@ -32,15 +33,7 @@ pub use settings::{GatewaySettings, InvalidSettings};
 
 use admission::ByteBudget;
 use directory::TopicDirectory;
-use fetch::{
-    MessageSizes,
-    ahead::ReadAhead,
-    bounds::Bounds,
-    bytes::RunBytes,
-    leases::{Lease, Leases},
-    messages::MessageBudget,
-    tails::Tails,
-};
+use fetch::{MessageSizes, ahead::ReadAhead, bounds::Bounds, bytes::RunBytes, messages::MessageBudget, tails::Tails};
 use limits::Streams;
 use produce::{Pipeline, Uploader};
 use refusal::{Refusal, check_topic_name};
@@ -112,7 +105,7 @@ impl Gateway {
             streams: Streams::new("streams", settings.streams_max),
             readers: Streams::new("partitions of fetch streams", settings.partitions_read_max),
             index_turns: Arc::new(Semaphore::new(INDEX_TURNS_MAX)),
-            index_rows: Leases::new(settings.index_rows_bytes_max, INDEX_ROWS_LEAST_BYTES),
+            index_rows: Leases::new(settings.index_rows_bytes_max, INDEX_ROWS_SHARE, INDEX_ROWS_LEAST_BYTES),
             bounds: Arc::new(Bounds::new(sequencer.clone(), tails.clone())),
             ahead: ReadAhead::new(RunBytes::new(reader, sequencer.clone()), settings.read_ahead_bytes_max),
             read_trouble: Seldom::new(),
@@ -265,7 +258,9 @@ impl Shared {
 
 /// Pages of the index that are read at a time.
 const INDEX_TURNS_MAX: usize = 64;
-/// What a partition gets of the index when nothing is left: a few rows.
+/// A page of the index gets this part of what is free,
+const INDEX_ROWS_SHARE: usize = 16;
+/// and so much when nothing is left: a few rows.
 const INDEX_ROWS_LEAST_BYTES: usize = 1 << 10;
 
 /// As many as a producer may have unanswered in one partition.

@@ -6,6 +6,7 @@
 //! behind its back (`spill`), and producers that do not append any more are forgotten (`expiry`). When a flush fails the
 //! term ends and the next one begins with what the bucket holds. `docs/decisions/0002-commit-and-lease.md` says why.
 
+mod beside;
 mod clock;
 mod committer;
 mod expiry;

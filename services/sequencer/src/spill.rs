@@ -7,7 +7,7 @@
 mod pack;
 mod pending;
 
-use std::{ops::Bound, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use eagre_env::{Env, PlantedBug};
@@ -18,13 +18,11 @@ use eagre_metadata::{
 use eagre_model::{ObjectId, Run, RunKind, TopicPartition, UploadEpoch};
 use eagre_objects::Bucket;
 use futures::{StreamExt, TryStreamExt, stream};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use tokio::{sync::mpsc, time::timeout};
 use tracing::{error, info, warn};
 
 use crate::{
+    beside::{End, LOOKUPS_PARALLEL, Pages, ask, note_end},
     group::Work,
     inline::Swap,
     pause::Pause,
@@ -40,8 +38,6 @@ const PUT_PAUSE: Duration = Duration::from_millis(100);
 const PUT_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Rows that an earlier term left are looked at in pages of so many bytes.
 const PAGE_BYTES: usize = 1 << 20;
-/// So many rows are looked up at a time.
-const LOOKUPS_PARALLEL: usize = 16;
 
 /// Spills for one term.
 pub struct Spiller {
@@ -57,15 +53,6 @@ pub struct Spiller {
     pub queue: mpsc::Sender<Work>,
     /// What is to be spilled.
     pub pending: Arc<Pending>,
-}
-
-/// Why spilling ends before its term does, or with it.
-#[derive(Debug, thiserror::Error)]
-enum End {
-    #[error("the committer has ended")]
-    Committer,
-    #[error(transparent)]
-    Read(#[from] ReadError),
 }
 
 /// Under which names this term stores objects.
@@ -86,14 +73,10 @@ impl Names {
 impl Spiller {
     /// Runs until the term ends. When it cannot go on before, what is inline stays so, and gateways make objects.
     pub async fn run(self) {
-        match self.work().await {
-            Ok(never) => match never {},
-            Err(End::Committer) => {}
-            Err(End::Read(error)) => error!(%error, "inline runs are no longer turned into objects"),
-        }
+        note_end(self.work().await, "inline runs are no longer turned into objects");
     }
 
-    async fn work(&self) -> Result<std::convert::Infallible, End> {
+    async fn work(&self) -> Result<Infallible, End> {
         self.adopt().await?;
         let mut names = None;
         loop {
@@ -109,23 +92,18 @@ impl Spiller {
 
     /// An incarnation like a gateway's.
     async fn join(&self) -> Result<Names, End> {
-        let (answer, joined) = oneshot::channel();
-        self.ask(Work::Join { answer }).await?;
-        let joined = joined.await.map_err(|_| End::Committer)?;
+        let joined = ask(&self.queue, |answer| Work::Join { answer }).await?;
         Ok(Names { epoch: joined.upload_epoch, incarnation: joined.incarnation, next_number: 0 })
-    }
-
-    async fn ask(&self, work: Work) -> Result<(), End> {
-        self.queue.send(work).await.map_err(|_| End::Committer)
     }
 
     /// Takes over what an earlier term left inline. Commits of this one may come between: the committer knows them.
     async fn adopt(&self) -> Result<(), End> {
-        let (mut found, mut after) = (Vec::new(), Bound::Unbounded);
+        let (mut found, mut pages) = (Vec::new(), Pages::<InlineBytes>::new(&self.store, PAGE_BYTES));
         loop {
-            let page = self.store.scan_bytes::<InlineBytes>((after, Bound::Unbounded), PAGE_BYTES).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Bound::Excluded(*last);
+            let page = pages.next().await?;
+            if page.is_empty() {
+                break;
+            }
             let keys: Vec<RunKey> = page.into_iter().map(|(key, _)| key).collect();
             let look_up = |key: RunKey| async move { self.store.get::<RunRow>(&key).await.map(|run| (key, run)) };
             let runs = stream::iter(keys).map(look_up).buffered(LOOKUPS_PARALLEL);
@@ -139,9 +117,7 @@ impl Spiller {
         if found.is_empty() {
             return Ok(());
         }
-        let (answer, adopted) = oneshot::channel();
-        self.ask(Work::Adopt { runs: found, answer }).await?;
-        let adopted = adopted.await.map_err(|_| End::Committer)?;
+        let adopted = ask(&self.queue, |answer| Work::Adopt { runs: found, answer }).await?;
         info!(runs = adopted.len(), "inline runs of an earlier term");
         self.pending.add_older(adopted.into_iter().map(|(partition, run)| PendingRun { partition, run, bytes: None }));
         Ok(())
@@ -171,9 +147,7 @@ impl Spiller {
             self.store_object(object, bytes).await;
         }
         self.env.fail_point("spill.stored").await;
-        let (answer, swapped) = oneshot::channel();
-        self.ask(Work::Swap { swap: Swap { object, stretches }, answer }).await?;
-        let swapped = swapped.await.map_err(|_| End::Committer)?;
+        let swapped = ask(&self.queue, |answer| Work::Swap { swap: Swap { object, stretches }, answer }).await?;
         telemetry::spilled(Spilled::Swapped { length_bytes });
         self.env.fail_point(if swapped.freed > 0 { "spill.freed" } else { "spill.swapped" }).await;
         tracing::debug!(%object, length_bytes, ?swapped, "inline runs are in an object now");

@@ -1,7 +1,7 @@
-//! A bound on the calls that are open at a time, whatever connection they came by.
+//! A bound on the calls that are open at a time, whatever connection they came by: what they take is charged.
 //!
 //! A call takes memory before its first message is there, so a bound for each connection is not enough where there may
-//! be thousands of these. No connection may have more calls open than there are places left: so those that hold many leave
+//! be thousands of these. No connection may have more calls open than there is room for: so those that hold many leave
 //! room for those that hold few, however full it is.
 
 use std::{
@@ -23,18 +23,10 @@ use crate::{
     peers::{PeerLease, PeerMemory},
 };
 
-/// Lets so many calls in.
-#[derive(Debug, Clone)]
-pub(crate) struct CallBound {
-    open: Arc<AtomicUsize>,
-    calls_max: usize,
-    memory: PeerMemory,
-}
-
 /// The calls of one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionCalls {
-    bound: CallBound,
+    memory: PeerMemory,
     own: Arc<AtomicUsize>,
 }
 
@@ -51,25 +43,17 @@ struct OpenCall {
     _memory: PeerLease,
 }
 
-impl CallBound {
-    pub fn new(calls_max: usize, memory: PeerMemory) -> Self {
-        Self { open: Arc::default(), calls_max, memory }
-    }
-
-    /// Of a new connection.
-    pub fn of_connection(&self) -> ConnectionCalls {
-        ConnectionCalls { bound: self.clone(), own: Arc::default() }
-    }
-}
-
 impl ConnectionCalls {
+    /// Of a new connection.
+    pub fn new(memory: PeerMemory) -> Self {
+        Self { memory, own: Arc::default() }
+    }
+
     fn enter(&self) -> Option<OpenCall> {
-        let raise = |open: usize| {
-            let left = self.bound.calls_max.checked_sub(open)?.min(self.bound.memory.calls_left());
-            (self.own.load(Ordering::Relaxed) < left).then_some(open + 1)
-        };
-        let memory = self.bound.memory.call()?;
-        self.bound.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise).ok()?;
+        if self.own.load(Ordering::Relaxed) >= self.memory.calls_left() {
+            return None;
+        }
+        let memory = self.memory.call()?;
         self.own.fetch_add(1, Ordering::Relaxed);
         Some(OpenCall { calls: self.clone(), _memory: memory })
     }
@@ -78,7 +62,6 @@ impl ConnectionCalls {
 impl Drop for OpenCall {
     fn drop(&mut self) {
         self.calls.own.fetch_sub(1, Ordering::Relaxed);
-        self.calls.bound.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -141,14 +124,16 @@ impl HttpBody for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peers::CALL_BYTES;
 
     #[test]
     fn who_has_many_calls_leaves_room_for_others() {
-        let bound = CallBound::new(1_000, PeerMemory::default());
+        // What is kept for connections comes on top.
+        let memory = PeerMemory::of(1_000 * CALL_BYTES / 15 * 16);
         let mut held = Vec::new();
         let mut counts = Vec::new();
         for _ in 0..6 {
-            let calls = bound.of_connection();
+            let calls = ConnectionCalls::new(memory.clone());
             let before = held.len();
             while let Some(call) = calls.enter() {
                 held.push(call);
@@ -157,6 +142,6 @@ mod tests {
         }
         assert_eq!(counts, [500, 250, 125, 63, 31, 16]);
         drop(held);
-        assert_eq!(bound.open.load(Ordering::Relaxed), 0);
+        assert_eq!(memory.calls_left(), 1_000);
     }
 }

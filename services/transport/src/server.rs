@@ -13,7 +13,7 @@ use tracing::debug;
 
 use crate::{
     Acceptor, ConnectionBounds, FRAME_BYTES, Port,
-    calls::{CallBound, ConnectionCalls},
+    calls::ConnectionCalls,
     connection::Io,
     guarded::Guarded,
     peers::PeerMemory,
@@ -37,8 +37,6 @@ pub struct ServerSettings {
     pub connections: ConnectionBounds,
     /// Open calls of one connection.
     pub streams_per_connection_max: u32,
-    /// Open calls of all connections together; refused beyond. One connection has no more than there are places left.
-    pub calls_max: usize,
     /// The headers of one call, names and values, with 32 bytes for each.
     pub header_list_bytes_max: u32,
     /// Calls of one connection that the client reset and we have not seen the end of; beyond, the connection is closed.
@@ -59,7 +57,6 @@ impl Default for ServerSettings {
             least_windows_max: 1_024,
             connections: ConnectionBounds::default(),
             streams_per_connection_max: 4_096,
-            calls_max: 20_000,
             header_list_bytes_max: 16 << 10,
             reset_streams_max: 256,
             keepalive_interval: Duration::from_secs(30),
@@ -87,7 +84,6 @@ pub async fn serve(
         settings.connection_window_bytes_max,
         settings.least_windows_max,
     );
-    let calls = CallBound::new(settings.calls_max, settings.peers.clone());
     let mut acceptor = Acceptor::new(listener, Port::Grpc, settings.connections, settings.peers.clone());
     let (stop, stopped) = watch::channel(false);
     let routes = routes.prepare();
@@ -100,7 +96,7 @@ pub async fn serve(
             Some(_) = connections.join_next() => continue,
             accepted = acceptor.next() => accepted,
         };
-        let served = (routes.clone(), calls.of_connection());
+        let served = (routes.clone(), ConnectionCalls::new(settings.peers.clone()));
         connections.spawn(connection(stream, budget.lease(), served, settings.clone(), stopped.clone()));
     }
     drop(acceptor);

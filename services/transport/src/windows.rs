@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use crate::leases::{Lease, Leases};
+
 /// What a connection gets when the budget is spent: HTTP/2's own default.
 pub const WINDOW_BYTES_MIN: u32 = 64 << 10;
 
@@ -12,11 +14,14 @@ pub const WINDOW_BYTES_MIN: u32 = 64 << 10;
 /// there are not as many streams as there may be connections with several each: calls are bounded in number.
 const STREAM_WINDOW_BYTES_MIN: u32 = 8 << 10;
 
+/// The first connections get all they can use, later ones this part of what is free.
+const SHARE: usize = 4;
+
 /// The bytes that all peers together may have in flight to this server.
 #[derive(Debug)]
 pub(crate) struct WindowBudget {
-    free_bytes: AtomicUsize,
-    connection_bytes_max: u32,
+    leases: Arc<Leases>,
+    connection_bytes_max: usize,
     /// Connections that have the least window.
     least: AtomicUsize,
     /// So many of them have it for one stream too.
@@ -27,49 +32,38 @@ pub(crate) struct WindowBudget {
 #[derive(Debug)]
 pub(crate) struct WindowLease {
     budget: Arc<WindowBudget>,
+    _lease: Lease,
     pub bytes: u32,
     /// What one stream may have of them.
     pub stream_bytes: u32,
-    charged_bytes: usize,
 }
 
 impl WindowBudget {
     pub fn new(total_bytes: usize, connection_bytes_max: u32, least_max: usize) -> Arc<Self> {
-        let (free_bytes, least) = (AtomicUsize::new(total_bytes), AtomicUsize::new(0));
-        Arc::new(Self { free_bytes, connection_bytes_max, least, least_max })
+        Arc::new(Self {
+            leases: Leases::new(total_bytes, SHARE, WINDOW_BYTES_MIN as usize),
+            connection_bytes_max: connection_bytes_max.max(WINDOW_BYTES_MIN) as usize,
+            least: AtomicUsize::new(0),
+            least_max,
+        })
     }
 
     /// Never fails: beyond the budget a connection gets the least window, uncharged.
     pub fn lease(self: &Arc<Self>) -> WindowLease {
-        let mut free = self.free_bytes.load(Ordering::Relaxed);
-        loop {
-            let bytes = share_of(free, self.connection_bytes_max);
-            let charged = usize::try_from(bytes).unwrap_or(free).min(free);
-            match self.free_bytes.compare_exchange_weak(free, free - charged, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => {
-                    let is_late =
-                        bytes == WINDOW_BYTES_MIN && self.least.fetch_add(1, Ordering::Relaxed) >= self.least_max;
-                    let stream_bytes = if is_late { STREAM_WINDOW_BYTES_MIN } else { bytes };
-                    return WindowLease { budget: self.clone(), bytes, stream_bytes, charged_bytes: charged };
-                }
-                Err(now) => free = now,
-            }
-        }
+        let lease = self.leases.lend(self.connection_bytes_max);
+        let bytes = u32::try_from(lease.bytes).unwrap_or(u32::MAX);
+        let is_late = bytes == WINDOW_BYTES_MIN && self.least.fetch_add(1, Ordering::Relaxed) >= self.least_max;
+        let stream_bytes = if is_late { STREAM_WINDOW_BYTES_MIN } else { bytes };
+        WindowLease { budget: self.clone(), _lease: lease, bytes, stream_bytes }
     }
 }
 
 impl Drop for WindowLease {
     fn drop(&mut self) {
-        self.budget.free_bytes.fetch_add(self.charged_bytes, Ordering::Relaxed);
         if self.bytes == WINDOW_BYTES_MIN {
             self.budget.least.fetch_sub(1, Ordering::Relaxed);
         }
     }
-}
-
-/// A quarter of what is free: the first connections get all they can use, and there is always something left.
-fn share_of(free_bytes: usize, most: u32) -> u32 {
-    u32::try_from(free_bytes / 4).unwrap_or(u32::MAX).clamp(WINDOW_BYTES_MIN, most.max(WINDOW_BYTES_MIN))
 }
 
 #[cfg(test)]
@@ -98,7 +92,6 @@ mod tests {
         let budget = WindowBudget::new(64 * MIB, 8 << 20, LEAST_WINDOWS_MAX);
         let leases: Vec<_> = (0..500).map(|_| budget.lease()).collect();
         drop(leases);
-        assert_eq!(budget.free_bytes.load(Ordering::Relaxed), 64 * MIB);
         assert_eq!(budget.least.load(Ordering::Relaxed), 0);
         assert_eq!(budget.lease().bytes, 8 << 20);
     }

@@ -172,7 +172,7 @@ fn the_limit_of_memory_is_divided_for_all_to_see() {
     let bytes: u64 = last["memory"].as_array().unwrap().iter().map(|part| part["bytes"].as_u64().unwrap()).sum();
     assert!(bytes <= 512 << 20 && bytes > 511 << 20, "{bytes}");
     for (limit, said) in
-        [("100MiB", "357MiB is the smallest limit"), ("1TiB", "16GiB is the largest"), ("much", "2GiB")]
+        [("100MiB", "362MiB is the smallest limit"), ("1TiB", "16GiB is the largest"), ("much", "2GiB")]
     {
         let (status, _, stderr) = ended(check(&[]).env("EAGRE_MEMORY_LIMIT", limit));
         assert!(status == Some(2) && stderr.contains(said) && stderr.contains("EAGRE_MEMORY_LIMIT"), "{stderr}");

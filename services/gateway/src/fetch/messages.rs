@@ -6,15 +6,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use eagre_transport::{Lease, Leases};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 
-use super::leases::{Lease, Leases};
 use crate::refusal::Refusal;
 
-/// What a message gets when nothing is left.
+/// A message gets this part of what is free,
+const LOAN_SHARE: usize = 16;
+/// and so much when nothing is left.
 const LEAST_BYTES: usize = 8 << 10;
 /// So long a large message waits for others to be taken.
 const PLACE_WAIT: Duration = Duration::from_secs(10);
@@ -39,7 +41,7 @@ pub(crate) struct LargePlace {
 impl MessageBudget {
     pub fn new(bytes: usize, large_bytes_max: usize) -> Self {
         let large = Arc::new(Semaphore::new(large_bytes_max));
-        Self { leases: Leases::new(bytes, LEAST_BYTES), large, large_bytes_max }
+        Self { leases: Leases::new(bytes, LOAN_SHARE, LEAST_BYTES), large, large_bytes_max }
     }
 
     /// Room for a message of up to `most_bytes`. Never waits.

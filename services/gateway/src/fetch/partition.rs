@@ -7,12 +7,12 @@ use eagre_log::ReadError;
 use eagre_model::{Run, RunKind, TopicPartition};
 use eagre_proto::v1::{FetchEncoding, FetchResponse};
 use eagre_sequencer_api::SequencerError;
+use eagre_transport::Lease;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     ahead::AheadRun,
-    leases::Lease,
     message::{Filled, Message, RunCursor},
     messages::LargePlace,
     position::Resolved,

@@ -217,18 +217,23 @@ mod tests {
         assert_eq!(cutter.decide(busy), Decision::Cut(CutReason::Bytes));
     }
 
-    #[test]
-    fn waits_as_long_as_the_target_and_the_price_of_puts_say() {
+    fn of_an_object_store() -> Cutter {
         let ms = Duration::from_millis;
-        let cutter = Cutter {
+        Cutter {
             bytes_max: 16 << 20,
             bytes_busy: 8 << 20,
-            partitions_max: 10,
+            partitions_max: 10_000,
             interval_min: ms(100),
             interval_max: ms(140),
             inline_bytes_max: 256 << 10,
             inline_interval_min: ms(40),
-        };
+        }
+    }
+
+    #[test]
+    fn waits_as_long_as_the_target_and_the_price_of_puts_say() {
+        let ms = Duration::from_millis;
+        let cutter = of_an_object_store();
         let free = Duration::ZERO;
         let cases = [
             ("as long as the target allows", LARGE_OBJECT_BYTES, false, ms(300), free, ms(300)),
@@ -248,16 +253,7 @@ mod tests {
 
     #[test]
     fn comes_to_rest_where_each_cut_says_what_the_next_one_does() {
-        let ms = Duration::from_millis;
-        let cutter = Cutter {
-            bytes_max: 16 << 20,
-            bytes_busy: 8 << 20,
-            partitions_max: 10_000,
-            interval_min: ms(100),
-            interval_max: ms(140),
-            inline_bytes_max: 256 << 10,
-            inline_interval_min: ms(40),
-        };
+        let cutter = of_an_object_store();
         let cases = [(0, 25.0, true), (1 << 20, 19.0, true), (10 << 20, 8.67, false), (800 << 20, 100.0, false)];
         for (bytes, per_second, are_inline) in cases {
             let cuts = cutter.steady(bytes);

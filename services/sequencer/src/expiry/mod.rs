@@ -8,22 +8,25 @@
 mod cutoff;
 mod growth;
 
-use std::{ops::Bound, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use eagre_env::Env;
 use eagre_metadata::{
-    MetadataStore, ReadError, RowKind,
+    MetadataStore, RowKind,
     rows::{Producer, ProducerKey, TopicProducer, TopicProducerKey},
 };
 use eagre_model::TopicPartition;
 use futures::{StreamExt, TryStreamExt, stream};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::sleep,
-};
-use tracing::{error, info};
+use tokio::{sync::mpsc, time::sleep};
+use tracing::info;
 
-use crate::{clock::TermClock, group::Work, published::Published, telemetry};
+use crate::{
+    beside::{End, LOOKUPS_PARALLEL, Pages, ask, note_end},
+    clock::TermClock,
+    group::Work,
+    published::Published,
+    telemetry,
+};
 use cutoff::Ages;
 pub use cutoff::{Cutoff, Fate};
 pub use growth::Growth;
@@ -36,8 +39,6 @@ const PAGE_PAUSE: Duration = Duration::from_millis(20);
 const FORGET_MAX: usize = 256;
 /// A pause behind each such write.
 const FORGET_PAUSE: Duration = Duration::from_millis(100);
-/// So many rows are looked up at a time.
-const LOOKUPS_PARALLEL: usize = 16;
 /// A term begins with other things.
 const FIRST_PASS_AFTER: Duration = Duration::from_secs(60);
 /// Rows are looked through so often while producers are remembered for one time.
@@ -129,15 +130,6 @@ pub struct Expirer {
     pub settings: ExpirySettings,
 }
 
-/// Why it ends before its term does, or with it.
-#[derive(Debug, thiserror::Error)]
-enum End {
-    #[error("the committer has ended")]
-    Committer,
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
-
 /// One look through all rows.
 struct Pass {
     cutoff: Cutoff,
@@ -149,14 +141,10 @@ struct Pass {
 impl Expirer {
     /// Runs until the term ends. When it cannot go on before, producers are remembered for longer.
     pub async fn run(self) {
-        match self.work().await {
-            Ok(never) => match never {},
-            Err(End::Committer) => {}
-            Err(End::Read(error)) => error!(%error, "producers are no longer forgotten"),
-        }
+        note_end(self.work().await, "producers are no longer forgotten");
     }
 
-    async fn work(&self) -> Result<std::convert::Infallible, End> {
+    async fn work(&self) -> Result<Infallible, End> {
         let mut wait = FIRST_PASS_AFTER.min(self.settings.interval());
         loop {
             tokio::select! {
@@ -209,11 +197,12 @@ impl Expirer {
     where
         R::Key: Copy,
     {
-        let mut after = Bound::Unbounded;
+        let mut pages = Pages::<R>::new(&self.store, PAGE_BYTES);
         loop {
-            let page = self.store.scan_bytes::<R>((after, Bound::Unbounded), PAGE_BYTES).await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            after = Bound::Excluded(*last);
+            let page = pages.next().await?;
+            if page.is_empty() {
+                return Ok(());
+            }
             let now_ms = self.clock.now_ms(&self.env);
             let mut due = Vec::new();
             for (key, row) in &page {
@@ -246,10 +235,8 @@ impl Expirer {
             async move { self.store.get::<R>(&key).await }
         };
         stream::iter(due).map(get).buffered(LOOKUPS_PARALLEL).try_for_each(|_| std::future::ready(Ok(()))).await?;
-        let (answer, forgotten) = oneshot::channel();
         let forget = Forget { keys: keys(due.to_vec()), cutoff: pass.cutoff };
-        self.queue.send(Work::Forget { forget, answer }).await.map_err(|_| End::Committer)?;
-        let forgotten = forgotten.await.map_err(|_| End::Committer)?;
+        let forgotten = ask(&self.queue, |answer| Work::Forget { forget, answer }).await?;
         telemetry::producers_forgotten(&forgotten);
         if forgotten.expired > 0 {
             self.env.fail_point("expiry.expired").await;

@@ -128,6 +128,7 @@ async fn run(hours: f64) -> Result<Vec<String>, Failure> {
         ended??;
     }
     say("the process dies, and another one starts");
+    let store = store.die();
     drop(node);
     let before = (store.requests(), Instant::now(), SystemClock.monotonic());
     let node = start(&env, &store).await?;

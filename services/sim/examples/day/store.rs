@@ -1,9 +1,13 @@
-//! A bucket in memory that keeps its objects compressed, so that a day of records of zeros fits, and counts its requests.
+//! A bucket in memory that keeps its objects compressed, so that a day of records of zeros fits, and counts its requests. Each process has its
+//! own way to it, which ends with the process: what a dead one still asks is never answered.
 
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -59,16 +63,31 @@ struct State {
     next_tag: u64,
 }
 
-/// See the module. Clones share it.
+/// One process' way to the bucket. Clones are the same.
 #[derive(Clone)]
 pub struct FoldedStore {
     clock: Arc<dyn Clock>,
+    is_dead: Arc<AtomicBool>,
     state: Arc<Mutex<State>>,
 }
 
 impl FoldedStore {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Arc::default() }
+        Self { clock, is_dead: Arc::default(), state: Arc::default() }
+    }
+
+    /// The process dies; returns the next one's way to the same bucket.
+    pub fn die(&self) -> Self {
+        self.is_dead.store(true, Ordering::Relaxed);
+        Self { is_dead: Arc::default(), ..self.clone() }
+    }
+
+    /// The time that a request takes; for ever, for a dead process.
+    async fn take_time(&self, bytes: u64) {
+        tokio::time::sleep(FIRST_BYTE + Duration::from_millis(bytes / BYTES_PER_MS)).await;
+        if self.is_dead.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
     }
 
     pub fn requests(&self) -> Requests {
@@ -117,10 +136,6 @@ impl FoldedStore {
     }
 }
 
-async fn pass(bytes: u64) {
-    tokio::time::sleep(FIRST_BYTE + Duration::from_millis(bytes / BYTES_PER_MS)).await;
-}
-
 fn meta(path: &Path, object: &Object) -> ObjectMeta {
     ObjectMeta {
         location: path.clone(),
@@ -140,7 +155,7 @@ impl ObjectStore for FoldedStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         self.state().requests.puts += 1;
         let bytes = Bytes::from(payload);
-        pass(bytes.len() as u64).await;
+        self.take_time(bytes.len() as u64).await;
         self.write(location, &bytes, &options.mode, options.attributes)
     }
 
@@ -150,14 +165,14 @@ impl ObjectStore for FoldedStore {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         self.state().requests.puts += 1;
-        pass(0).await;
+        self.take_time(0).await;
         let (store, path) = (self.clone(), location.clone());
         Ok(Box::new(Upload { store, path, attributes: options.attributes, parts: Arc::default(), begun: 0 }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.state().requests.gets += 1;
-        pass(0).await;
+        self.take_time(0).await;
         let (meta, folded, attributes) = {
             let state = self.state();
             let object = state.objects.get(location).ok_or_else(|| missing(location))?;
@@ -176,7 +191,7 @@ impl ObjectStore for FoldedStore {
             let within = |at: u64| usize::try_from(at).map_err(|error| generic(Box::new(error)));
             Bytes::from(all).slice(within(range.start)?..within(range.end)?)
         };
-        pass(bytes.len() as u64).await;
+        self.take_time(bytes.len() as u64).await;
         let payload = GetResultPayload::Stream(stream::once(async move { Ok(bytes) }).boxed());
         Ok(GetResult { payload, meta, range, attributes, extensions: Default::default() })
     }
@@ -187,6 +202,7 @@ impl ObjectStore for FoldedStore {
             let store = store.clone();
             async move {
                 let location = location?;
+                store.take_time(0).await;
                 let mut state = store.state();
                 state.requests.deletes += 1;
                 state.objects.remove(&location);
@@ -197,16 +213,19 @@ impl ObjectStore for FoldedStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let mut state = self.state();
-        state.requests.lists += 1;
-        let is_below = |path: &Path| prefix.is_none_or(|prefix| path.prefix_matches(prefix) && path != prefix);
-        let found =
-            state.objects.iter().filter(|(path, _)| is_below(path)).map(|(path, object)| Ok(meta(path, object)));
-        stream::iter(found.collect::<Vec<_>>()).boxed()
+        let (store, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
+        let listing = async move {
+            store.take_time(0).await;
+            let mut state = store.state();
+            state.requests.lists += 1;
+            let found = state.objects.iter().filter(|(path, _)| path.prefix_matches(&prefix) && **path != prefix);
+            stream::iter(found.map(|(path, object)| Ok(meta(path, object))).collect::<Vec<_>>())
+        };
+        stream::once(listing).flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        pass(0).await;
+        self.take_time(0).await;
         let mut state = self.state();
         state.requests.lists += 1;
         let root = Path::default();
@@ -229,7 +248,7 @@ impl ObjectStore for FoldedStore {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.state().requests.puts += 1;
-        pass(0).await;
+        self.take_time(0).await;
         let (folded, attributes) = {
             let state = self.state();
             let object = state.objects.get(from).ok_or_else(|| missing(from))?;
@@ -264,7 +283,7 @@ impl MultipartUpload for Upload {
         Box::pin(async move {
             store.state().requests.puts += 1;
             let bytes = Bytes::from(data);
-            pass(bytes.len() as u64).await;
+            store.take_time(bytes.len() as u64).await;
             parts.lock().unwrap_or_else(PoisonError::into_inner).insert(number, bytes);
             Ok(())
         })
@@ -272,7 +291,7 @@ impl MultipartUpload for Upload {
 
     async fn complete(&mut self) -> Result<PutResult> {
         self.store.state().requests.puts += 1;
-        pass(0).await;
+        self.store.take_time(0).await;
         let bytes: Vec<u8> = {
             let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
             parts.values().flat_map(|part| part.iter().copied()).collect()

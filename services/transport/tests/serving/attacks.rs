@@ -6,7 +6,7 @@ use std::{
 };
 
 use eagre_proto::v1::DeleteTopicRequest;
-use eagre_transport::{ConnectionBounds, ServerSettings};
+use eagre_transport::{ConnectionBounds, PeerMemory, ServerSettings};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::{Instant, sleep, timeout},
@@ -228,17 +228,25 @@ async fn calls_of_a_connection_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_of_all_connections_are_bounded_together() {
-    let world = World::new(ServerSettings { calls_max: 2, ..ServerSettings::default() }).await;
-    let mut open = Vec::new();
-    for _ in 0..2 {
-        let mut client = world.client();
-        open.push(tokio::spawn(async move { client.delete_topic(DeleteTopicRequest::default()).await }));
-    }
-    sleep(Duration::from_millis(1)).await;
-    let refused = world.client().list_topics(echo("third")).await.unwrap_err();
+async fn open_calls_are_bounded_and_who_has_many_leaves_room_for_others() {
+    // For a few connections and calls.
+    let peers = PeerMemory::of(200 << 10);
+    let world = World::new(ServerSettings { peers, ..ServerSettings::default() }).await;
+    let (client, mut open) = (world.client(), Vec::new());
+    let refused = loop {
+        let mut client = client.clone();
+        let call = tokio::spawn(async move { client.delete_topic(DeleteTopicRequest::default()).await });
+        sleep(Duration::from_millis(100)).await;
+        if call.is_finished() {
+            break call.await.unwrap().unwrap_err();
+        }
+        open.push(call);
+        assert!(open.len() < 10, "nobody is refused");
+    };
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
-    world.go.add_permits(2);
+    assert!(open.len() > 1, "{refused:?}");
+    is_served(&world).await;
+    world.go.add_permits(open.len());
     for call in open {
         call.await.unwrap().unwrap();
     }

@@ -1,41 +1,41 @@
-//! Memory that is lent to readers who may never give it back.
+//! Memory that is lent to peers who may never give it back.
 //!
 //! Each loan is a part of what is free: the first ones get all that they can use, later ones less, and there is always something
-//! left. When nothing is, a least size is lent uncharged, so that readers who take nothing slow others down and do not stop them.
+//! left. When nothing is, a least size is lent uncharged, so that peers who take nothing slow others down and do not stop them.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// A loan is this part of what is free.
-const SHARE: usize = 16;
-
 /// Bytes to lend.
 #[derive(Debug)]
-pub(crate) struct Leases {
+pub struct Leases {
     free_bytes: AtomicUsize,
+    share: usize,
     least_bytes: usize,
 }
 
 /// A loan; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub struct Lease {
     leases: Arc<Leases>,
+    /// How many it may use.
     pub bytes: usize,
     charged_bytes: usize,
 }
 
 impl Leases {
-    pub fn new(bytes: usize, least_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { free_bytes: AtomicUsize::new(bytes), least_bytes })
+    /// So many bytes, of which a loan is the `share`th part of what is free; beyond them `least_bytes` are lent all the same.
+    pub fn new(bytes: usize, share: usize, least_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { free_bytes: AtomicUsize::new(bytes), share, least_bytes })
     }
 
     /// Up to so many bytes. Never waits.
     pub fn lend(self: &Arc<Self>, most_bytes: usize) -> Lease {
         let mut free = self.free_bytes.load(Ordering::Relaxed);
         loop {
-            let bytes = (free / SHARE).clamp(self.least_bytes.min(most_bytes), most_bytes);
+            let bytes = (free / self.share).clamp(self.least_bytes.min(most_bytes), most_bytes);
             let charged = bytes.min(free);
             match self.free_bytes.compare_exchange_weak(free, free - charged, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Lease { leases: self.clone(), bytes, charged_bytes: charged },
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn loans_get_smaller_and_end_at_the_least() {
         const LEAST_BYTES: usize = 8 << 10;
-        let leases = Leases::new(16 << 20, LEAST_BYTES);
+        let leases = Leases::new(16 << 20, 16, LEAST_BYTES);
         let lent: Vec<_> = (0..1_000).map(|_| leases.lend(512 << 10)).collect();
         assert_eq!((lent[0].bytes, lent[999].bytes), (512 << 10, LEAST_BYTES));
         let total: usize = lent.iter().map(|lease| lease.bytes).sum();
