@@ -8,6 +8,7 @@ use eagre_gateway::GatewaySettings;
 use eagre_log::ReaderSettings;
 use eagre_metadata::StoreMemory;
 use eagre_sequencer::{InlineLimits, SequencerMemory, SpillSettings};
+use eagre_sequencer_api::INLINE_BYTES_MAX;
 use eagre_transport::{CALL_BYTES, PeerMemory, ServerSettings, WINDOW_BYTES_MIN};
 
 const MIB: usize = 1 << 20;
@@ -105,12 +106,12 @@ const PARTS: [Part; 25] = [
     Part(Portion::ReadAhead, "reading ahead", 12, 62),
     Part(Portion::Readers, "partitions being read, index rows", 8, 35),
     Part(Portion::Messages, "fetch messages not taken", 4, 35),
-    Part(Portion::LargeMessages, "large fetch messages not taken", 8, 90),
+    Part(Portion::LargeMessages, "large fetch messages not taken", 8, 72),
     Part(Portion::Fetching, "gets under way", 4, 29),
     Part(Portion::WrittenPages, "page cache, own objects", 8, 92),
     Part(Portion::ReadPages, "page cache, read from the bucket", 4, 23),
-    Part(Portion::Blocks, "metadata, blocks", 8, 120),
-    Part(Portion::Rows, "metadata, rows in no table", 9, 40),
+    Part(Portion::Blocks, "metadata, blocks", 8, 74),
+    Part(Portion::Rows, "metadata, rows in no table", 9, 104),
     Part(Portion::Compaction, "metadata, compaction", 9, 23),
     Part(Portion::Commits, "commits", 2, 17),
     Part(Portion::Producers, "producers", 4, 23),
@@ -248,7 +249,8 @@ impl MemoryPlan {
         let rows = self.bytes(Portion::Rows);
         StoreMemory {
             block_cache_bytes: self.bytes(Portion::Blocks),
-            // A third is the table that is being written.
+            // A third is the table that is being written. Inline runs that are in no object yet are among the rows, but may
+            // have to be held beside them for a while.
             unflushed_bytes_max: rows / 3 * 2,
             table_bytes: rows / 3,
             compacted_table_bytes: self.bytes(Portion::Compaction) / 3 * 2,
@@ -263,12 +265,12 @@ impl MemoryPlan {
         }
     }
 
-    /// Inline runs. An object of them holds up to twice as many bytes as make one.
+    /// Inline runs. They become an object before their rows become a table, which then has none of them.
     pub fn spill(&self) -> SpillSettings {
         let inline = self.bytes(Portion::InlineRuns) as u64;
         let usual = SpillSettings::default();
-        let bytes = usual.bytes.min(inline / 5);
-        let held = InlineLimits { bytes: inline - 2 * bytes, ..usual.held };
+        let bytes = usual.bytes.min(inline / 4).min(self.store().table_bytes as u64 / 4 * 3);
+        let held = InlineLimits { bytes: inline - bytes - INLINE_BYTES_MAX as u64, ..usual.held };
         SpillSettings { bytes, rest_bytes: usual.rest_bytes.min(bytes / 2), held, ..usual }
     }
 
@@ -325,6 +327,7 @@ mod tests {
             assert!(spill.rest_bytes < spill.bytes && spill.bytes <= spill.held.bytes, "{spill:?}");
             let store = plan.store();
             assert!(store.table_bytes < store.unflushed_bytes_max, "{store:?}");
+            assert!(spill.bytes < store.table_bytes as u64, "{spill:?} {store:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What background tasks of a term have in common: they read rows off the commits' way, page by page, and leave every change to the committer.
 
-use std::{convert::Infallible, ops::Bound};
+use std::ops::{Bound, RangeBounds};
 
 use eagre_metadata::{MetadataStore, ReadError, RowKind};
 use tokio::sync::{mpsc, oneshot};
@@ -23,11 +23,9 @@ pub enum End {
 }
 
 /// Says what is no longer done, if that is worth a line: a term that ends is not.
-pub fn note_end(ended: Result<Infallible, End>, no_longer: &str) {
-    match ended {
-        Ok(never) => match never {},
-        Err(End::Committer) => {}
-        Err(End::Read(error)) => error!(%error, "{no_longer}"),
+pub fn note_end<T>(ended: Result<T, End>, no_longer: &str) {
+    if let Err(End::Read(error)) = ended {
+        error!(%error, "{no_longer}");
     }
 }
 
@@ -38,25 +36,32 @@ pub async fn ask<T>(queue: &mpsc::Sender<Work>, work: impl FnOnce(oneshot::Sende
     answered.await.map_err(|_| End::Committer)
 }
 
-/// All rows of a kind, a page at a time.
+/// Rows of a kind, a page at a time.
 pub struct Pages<'a, R: RowKind> {
     store: &'a MetadataStore,
     page_bytes: usize,
     after: Bound<R::Key>,
+    until: Bound<R::Key>,
 }
 
 impl<'a, R: RowKind> Pages<'a, R>
 where
     R::Key: Copy,
 {
-    /// In pages of about so many bytes.
+    /// All of them, in pages of about so many bytes.
     pub fn new(store: &'a MetadataStore, page_bytes: usize) -> Self {
-        Self { store, page_bytes, after: Bound::Unbounded }
+        Self::within(store, page_bytes, ..)
+    }
+
+    /// Those of a range.
+    pub fn within(store: &'a MetadataStore, page_bytes: usize, range: impl RangeBounds<R::Key>) -> Self {
+        let (after, until) = (range.start_bound().cloned(), range.end_bound().cloned());
+        Self { store, page_bytes, after, until }
     }
 
     /// The next page; empty behind the last row.
     pub async fn next(&mut self) -> Result<Vec<(R::Key, R::Value)>, ReadError> {
-        let page = self.store.scan_bytes::<R>((self.after, Bound::Unbounded), self.page_bytes).await?;
+        let page = self.store.scan_bytes::<R>((self.after, self.until), self.page_bytes).await?;
         if let Some((last, _)) = page.last() {
             self.after = Bound::Excluded(*last);
         }

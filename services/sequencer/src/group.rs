@@ -9,8 +9,8 @@ use eagre_env::{Env, PlantedBug};
 use eagre_metadata::{
     Changes,
     rows::{
-        InlineBytes, Meta, MetaName, MetaValue, Object, Outcome, Outcomes, Producer, ProducerKey, RunRow, Tail,
-        TopicProducer, TopicProducerKey,
+        InlineHead, InlineObject, InlinePlace, InlineRecord, Meta, MetaName, MetaValue, Object, ObjectStream, Outcome,
+        Outcomes, Producer, ProducerKey, RunRow, Tail, TopicProducer, TopicProducerKey,
     },
 };
 use eagre_model::{ObjectId, Placement, ProducerId, Run, TopicConfig, TopicPartition, TopicRecord};
@@ -28,7 +28,7 @@ use crate::{
     judge::{Rules, judge},
     load::Loaded,
     published::Delta,
-    spill::PendingRun,
+    spill::PendingObject,
     telemetry,
     topics::{self, Birth},
 };
@@ -70,12 +70,23 @@ pub enum Work {
         /// Where the answer goes.
         answer: oneshot::Sender<Joined>,
     },
-    /// To take note of inline runs that an earlier term left.
+    /// To take note of what an earlier term left inline.
     Adopt {
         /// What the store holds.
-        runs: Vec<(TopicPartition, Run)>,
+        objects: Vec<PendingObject>,
+        /// Streams that have nothing inline and never will.
+        ended: Vec<ObjectStream>,
         /// Those that were not known.
-        answer: oneshot::Sender<Vec<(TopicPartition, Run)>>,
+        answer: oneshot::Sender<Vec<PendingObject>>,
+    },
+    /// To delete commit records that nobody asks for any more.
+    Drop {
+        /// Of objects.
+        objects: Vec<ObjectId>,
+        /// Of inline commits.
+        inline: Vec<InlinePlace>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<()>,
     },
     /// To refer to an object instead of to inline bytes.
     Swap {
@@ -132,9 +143,11 @@ pub enum Answer {
     /// To a new producer.
     Producer(oneshot::Sender<ProducerId>, ProducerId),
     /// To whoever turns inline runs into objects.
-    Adopted(oneshot::Sender<Vec<(TopicPartition, Run)>>, Vec<(TopicPartition, Run)>),
+    Adopted(oneshot::Sender<Vec<PendingObject>>, Vec<PendingObject>),
     /// To the same.
     Swapped(oneshot::Sender<Swapped>, Swapped),
+    /// To whoever looks for records that are of no use.
+    Dropped(oneshot::Sender<()>),
     /// To whoever forgets producers.
     Forgotten(oneshot::Sender<Forgotten>, Forgotten),
 }
@@ -152,6 +165,7 @@ impl Answer {
             Self::Producer(answer, id) => drop(answer.send(id)),
             Self::Adopted(answer, runs) => drop(answer.send(runs)),
             Self::Swapped(answer, swapped) => drop(answer.send(swapped)),
+            Self::Dropped(answer) => drop(answer.send(())),
             Self::Forgotten(answer, forgotten) => drop(answer.send(forgotten)),
         }
     }
@@ -176,8 +190,8 @@ pub struct Sealed {
     pub changes: Changes,
     /// What to publish once they are durable.
     pub delta: Delta,
-    /// Inline runs that are durable then.
-    pub inline: Vec<PendingRun>,
+    /// What is durable then, inline.
+    pub inline: Vec<PendingObject>,
     /// What to answer then, in order.
     pub answers: Vec<Answer>,
     /// What later groups have to know while the store does not show it.
@@ -228,9 +242,19 @@ impl<'a> Group<'a> {
                 let joined = self.join();
                 Answer::Joined(answer, joined)
             }
-            Work::Adopt { mut runs, answer } => {
-                runs.retain(|(partition, run)| self.state.inline.add(*partition, *run));
-                Answer::Adopted(answer, runs)
+            Work::Adopt { mut objects, ended, answer } => {
+                let inline = &mut self.state.inline;
+                objects.retain(|found| inline.add(found.object, found.length_bytes, &found.runs));
+                for stream in &ended {
+                    inline.end(stream);
+                    self.sealed.changes.delete::<InlineHead>(stream);
+                }
+                Answer::Adopted(answer, objects)
+            }
+            Work::Drop { objects, inline, answer } => {
+                objects.iter().for_each(|object| self.sealed.changes.delete::<Object>(object));
+                inline.iter().for_each(|place| self.sealed.changes.delete::<InlineRecord>(place));
+                Answer::Dropped(answer)
             }
             Work::Swap { swap, answer } => {
                 let swapped = self.swap(swap);
@@ -272,47 +296,61 @@ impl<'a> Group<'a> {
         }
         self.check_epoch(request)?;
         let verdict = judge(&mut self.state.view, request, Rules::of(self.env));
-        for (partition, run) in verdict.rows {
-            self.sealed.changes.put::<RunRow>(&key(partition, &run), &run);
-            if let Some(inline) = &request.inline {
-                self.add_inline(partition, run, inline);
-            }
-            self.grown.insert(partition);
-            self.sealed.delta.tails.entry(partition).or_default().1.push(run);
+        for (partition, run) in &verdict.rows {
+            self.sealed.changes.put::<RunRow>(&key(*partition, run), run);
+            self.grown.insert(*partition);
+            self.sealed.delta.tails.entry(*partition).or_default().1.push(*run);
         }
         self.sealed.written.producers.extend(verdict.producers);
         self.sealed.written.topic_producers.extend(verdict.topic_producers);
         let counts = record_counts(request);
         let outcomes = Outcomes::new(verdict.outcomes.iter().map(|outcome| stored(*outcome)).zip(counts));
         let record = Object { request_hash: hash, live_bytes: verdict.live_bytes, outcomes };
-        self.sealed.changes.put::<Object>(&request.object, &record);
-        self.sealed.written.records.insert(request.object, record);
-        if request.inline.is_some() {
-            telemetry::inline_commit();
-            self.state.settled.add(request.object);
+        match &request.inline {
+            Some(bytes) => {
+                telemetry::inline_commit();
+                self.put_inline_record(request.object, &record);
+                self.add_inline(request.object, verdict.rows, bytes);
+            }
+            None => drop(self.sealed.changes.put::<Object>(&request.object, &record)),
         }
+        self.sealed.written.records.insert(request.object, record);
         Ok(CommitAnswer { outcomes: verdict.outcomes })
     }
 
-    /// The bytes of an accepted stretch; those of refused batches are stored nowhere.
-    fn add_inline(&mut self, partition: TopicPartition, run: Run, inline: &Bytes) {
-        let start = usize::try_from(run.position_bytes).unwrap_or(usize::MAX);
-        let end = start.saturating_add(usize::try_from(run.length_bytes).unwrap_or(usize::MAX));
-        // The request was checked: its runs lie within its bytes.
-        let mut bytes = inline.slice(start..end);
-        if bytes.len() < inline.len() / 2 {
-            // It is kept for long, and would keep the whole commit.
-            bytes = Bytes::copy_from_slice(&bytes);
+    /// In the ring of its gateway, unless what stands there may still be asked for.
+    fn put_inline_record(&mut self, object: ObjectId, record: &Object) {
+        if self.state.settled.has_place(object) {
+            let record = InlineRecord { number: object.number, record: record.clone() };
+            self.sealed.changes.put::<InlineRecord>(&InlinePlace::of(object), &record);
+        } else {
+            self.sealed.changes.put::<Object>(&object, record);
+            self.state.settled.add(object);
         }
-        self.sealed.changes.put::<InlineBytes>(&key(partition, &run), &bytes);
-        self.state.inline.add(partition, run);
-        self.sealed.inline.push(PendingRun { partition, run, bytes: Some(bytes) });
+    }
+
+    /// All bytes of an object of which something was accepted.
+    fn add_inline(&mut self, object: ObjectId, runs: Vec<(TopicPartition, Run)>, bytes: &Bytes) {
+        if runs.is_empty() {
+            return;
+        }
+        let keys = runs.iter().map(|(partition, run)| key(*partition, run)).collect();
+        let row = InlineObject { runs: keys, bytes: bytes.clone() };
+        let stored = self.sealed.changes.put::<InlineObject>(&object, &row);
+        if let Some((stream, head)) = self.state.inline.head_for(object) {
+            self.sealed.changes.put::<InlineHead>(&stream, &head);
+        }
+        let length_bytes = bytes.len() as u64;
+        self.state.inline.add(object, length_bytes, &runs);
+        // Those that the store keeps anyway.
+        let bytes = Some(stored.slice(stored.len() - bytes.len()..));
+        self.sealed.inline.push(PendingObject { object, runs, length_bytes, bytes });
     }
 
     /// Replaces inline runs that are still what was read. Those of a topic that was deleted meanwhile only go: nothing of
     /// it comes back.
     fn swap(&mut self, swap: Swap) -> Swapped {
-        let (mut swapped, mut live_bytes) = (Swapped::default(), 0);
+        let (mut swapped, mut live_bytes, mut gone) = (Swapped::default(), 0, Vec::new());
         let is_checked = !self.env.has_planted(PlantedBug::SwapWithoutCheck);
         for stretch in swap.stretches {
             let Stretch { partition, old, new } = &stretch;
@@ -326,8 +364,7 @@ impl<'a> Group<'a> {
             for run in old {
                 let key = key(*partition, run);
                 self.sealed.changes.delete::<RunRow>(&key);
-                self.sealed.changes.delete::<InlineBytes>(&key);
-                self.state.inline.remove(&key);
+                gone.extend(self.state.inline.remove(&key));
             }
             match new.filter(|_| lives) {
                 // Under the key of the last one of them, so after its deletion.
@@ -338,6 +375,12 @@ impl<'a> Group<'a> {
                 }
                 None => swapped.freed += old.len(),
             }
+        }
+        for object in &gone {
+            self.sealed.changes.delete::<InlineObject>(object);
+        }
+        for (stream, head) in self.state.inline.advance(&gone) {
+            self.sealed.changes.put::<InlineHead>(&stream, &head);
         }
         if live_bytes > 0 {
             // Nobody asks for its commit.

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use eagre_metadata::{
     MetadataStore, ReadError,
-    rows::{InlineBytes, RunKey, RunRow},
+    rows::{InlineObject, RunKey, RunRow},
 };
-use eagre_model::{Run, TopicPartition};
+use eagre_model::{ObjectId, Run, RunKind, TopicPartition};
 use eagre_sequencer_api::{INLINE_READ_BYTES_MAX, INLINE_READ_RUNS_MAX};
 
-use crate::judge::TailState;
+use crate::{inline::bytes_of, judge::TailState};
 
 /// The most rows of a page.
 pub const PAGE_ROWS_MAX: usize = 4_096;
@@ -38,11 +38,15 @@ pub async fn inline(
 ) -> Result<Vec<Option<Bytes>>, ReadError> {
     let (mut found, mut size_bytes) = (Vec::new(), 0);
     let end = tail.map_or(0, |tail| tail.next_offset);
+    let mut last = None;
     for last_offset in last_offsets.iter().copied().take(INLINE_READ_RUNS_MAX) {
-        let key = RunKey { partition, last_offset };
-        let bytes = match (0..end).contains(&last_offset) {
-            true => store.get::<InlineBytes>(&key).await?,
+        let run = match (0..end).contains(&last_offset) {
+            true => store.get::<RunRow>(&RunKey { partition, last_offset }).await?,
             false => None,
+        };
+        let bytes = match run.filter(|run| run.kind == RunKind::Inline) {
+            Some(run) => read(store, &run, &mut last).await?,
+            None => None,
         };
         size_bytes += bytes.as_ref().map_or(0, Bytes::len);
         if size_bytes > INLINE_READ_BYTES_MAX && !found.is_empty() {
@@ -51,6 +55,23 @@ pub async fn inline(
         found.push(bytes);
     }
     Ok(found)
+}
+
+/// The bytes of an inline run; `last` is the object that was read last.
+async fn read(
+    store: &MetadataStore,
+    run: &Run,
+    last: &mut Option<(ObjectId, Bytes)>,
+) -> Result<Option<Bytes>, ReadError> {
+    let object = match last.take().filter(|(object, _)| *object == run.object) {
+        Some((_, bytes)) => Some(bytes),
+        None => store.get::<InlineObject>(&run.object).await?.map(|row| row.bytes),
+    };
+    let Some(object) = object else { return Ok(None) };
+    // Beyond its object: corrupt, which the reader says of bytes that are missing for good.
+    let bytes = bytes_of(run, &object).ok();
+    *last = Some((run.object, object));
+    Ok(bytes)
 }
 
 /// The first run whose prefix maximum reaches a time: binary search over offsets, one seek a step.

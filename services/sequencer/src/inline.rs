@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use eagre_metadata::rows::RunKey;
+use bytes::Bytes;
+use eagre_metadata::rows::{ObjectStream, RunKey};
 use eagre_model::{ObjectId, Run, RunKind, TopicPartition, batch::crc32c_combine};
 
 /// How much may be inline before gateways are asked to make objects.
@@ -10,7 +11,7 @@ use eagre_model::{ObjectId, Run, RunKind, TopicPartition, batch::crc32c_combine}
 pub struct InlineLimits {
     /// Bytes of batches.
     pub bytes: u64,
-    /// Runs: each is two rows.
+    /// Runs: each is a row.
     pub runs: usize,
 }
 
@@ -19,30 +20,81 @@ pub struct InlineLimits {
 #[derive(Debug)]
 pub struct InlineRuns {
     rows: BTreeMap<RunKey, Run>,
+    objects: BTreeMap<ObjectId, Held>,
+    /// As in the rows.
+    heads: BTreeMap<ObjectStream, u64>,
     bytes: u64,
     limits: InlineLimits,
 }
 
+/// An inline object.
+#[derive(Debug)]
+struct Held {
+    /// How many of its runs are inline.
+    runs: usize,
+    length_bytes: u64,
+}
+
 impl InlineRuns {
-    /// None yet.
-    pub fn new(limits: InlineLimits) -> Self {
-        Self { rows: BTreeMap::new(), bytes: 0, limits }
+    /// None yet; the heads are those in the rows.
+    pub fn new(limits: InlineLimits, heads: BTreeMap<ObjectStream, u64>) -> Self {
+        Self { rows: BTreeMap::new(), objects: BTreeMap::new(), heads, bytes: 0, limits }
     }
 
-    /// Takes note of a run; false when it is known.
-    pub fn add(&mut self, partition: TopicPartition, run: Run) -> bool {
-        let is_new = self.rows.insert(key(partition, &run), run).is_none();
-        if is_new {
-            self.bytes += u64::from(run.length_bytes);
-        }
-        is_new
+    /// The head that is to be written with this object, so that it lies behind it.
+    pub fn head_for(&mut self, object: ObjectId) -> Option<(ObjectStream, u64)> {
+        let stream = ObjectStream::of(object);
+        let is_behind = self.heads.get(&stream).is_some_and(|head| *head <= object.number);
+        let head = (!is_behind).then_some((stream, object.number));
+        self.heads.extend(head);
+        head
     }
 
-    /// Forgets a run.
-    pub fn remove(&mut self, key: &RunKey) {
-        if let Some(run) = self.rows.remove(key) {
-            self.bytes -= u64::from(run.length_bytes);
+    /// Takes note of an object; false when it is known.
+    pub fn add(&mut self, object: ObjectId, length_bytes: u64, runs: &[(TopicPartition, Run)]) -> bool {
+        if self.objects.contains_key(&object) {
+            return false;
         }
+        self.rows.extend(runs.iter().map(|(partition, run)| (key(*partition, run), *run)));
+        self.objects.insert(object, Held { runs: runs.len(), length_bytes });
+        self.bytes += length_bytes;
+        true
+    }
+
+    /// Forgets a run. Returns the object that it was the last one of.
+    pub fn remove(&mut self, key: &RunKey) -> Option<ObjectId> {
+        let object = self.rows.remove(key)?.object;
+        let held = self.objects.get_mut(&object)?;
+        held.runs -= 1;
+        if held.runs > 0 {
+            return None;
+        }
+        self.bytes -= held.length_bytes;
+        self.objects.remove(&object);
+        Some(object)
+    }
+
+    /// The heads that may be higher now that these objects have gone.
+    pub fn advance(&mut self, gone: &[ObjectId]) -> BTreeMap<ObjectStream, u64> {
+        let mut last_of = BTreeMap::<ObjectStream, u64>::new();
+        for object in gone {
+            let last = last_of.entry(ObjectStream::of(*object)).or_default();
+            *last = object.number.max(*last);
+        }
+        let mut advanced = BTreeMap::new();
+        for (stream, last) in last_of {
+            let mut left = self.objects.range(stream.object(0)..=stream.object(u64::MAX));
+            let head = left.next().map_or(last + 1, |(object, _)| object.number);
+            if self.heads.insert(stream, head) != Some(head) {
+                advanced.insert(stream, head);
+            }
+        }
+        advanced
+    }
+
+    /// Forgets the head of a stream in which nothing comes any more.
+    pub fn end(&mut self, stream: &ObjectStream) {
+        self.heads.remove(stream);
     }
 
     /// Whether all of these are still what the index says.
@@ -61,7 +113,17 @@ impl InlineRuns {
     }
 }
 
-/// The key of a run's rows.
+/// The bytes of a run, out of those of its object.
+pub fn bytes_of(run: &Run, object: &Bytes) -> Result<Bytes, &'static str> {
+    let start = usize::try_from(run.position_bytes).unwrap_or(usize::MAX);
+    let end = start.saturating_add(run.length_bytes as usize);
+    if end > object.len() {
+        return Err("the run lies beyond its object");
+    }
+    Ok(object.slice(start..end))
+}
+
+/// The key of a run's row.
 pub fn key(partition: TopicPartition, run: &Run) -> RunKey {
     RunKey { partition, last_offset: run.last_offset }
 }
@@ -172,16 +234,39 @@ mod tests {
 
     #[test]
     fn what_is_held_is_counted() {
-        let mut runs = InlineRuns::new(InlineLimits { bytes: 5, runs: 3 });
-        assert!(runs.add(P, run(0, 1, b"abc")) && runs.has_room());
-        assert!(!runs.add(P, run(0, 1, b"abc")), "it is known");
-        assert!(runs.add(P, run(2, 3, b"de")) && !runs.has_room(), "of bytes");
+        let mut runs = InlineRuns::new(InlineLimits { bytes: 5, runs: 3 }, BTreeMap::new());
+        let add = |runs: &mut InlineRuns, run: Run| runs.add(run.object, u64::from(run.length_bytes), &[(P, run)]);
+        assert!(add(&mut runs, run(0, 1, b"abc")) && runs.has_room());
+        assert!(!add(&mut runs, run(0, 1, b"abc")), "it is known");
+        assert!(add(&mut runs, run(2, 3, b"de")) && !runs.has_room(), "of bytes");
         assert!(runs.holds(P, &[run(0, 1, b"abc"), run(2, 3, b"de")]));
         assert!(!runs.holds(P, &[run(0, 1, b"abd")]), "another one of the same end");
-        runs.remove(&key(P, &run(0, 1, b"abc")));
+        assert_eq!(runs.remove(&key(P, &run(0, 1, b"abc"))), Some(run(0, 1, b"abc").object));
         assert!(!runs.holds(P, &[run(0, 1, b"abc")]));
         assert_eq!(runs.held(), (2, 1));
-        assert!(runs.add(P, run(4, 4, b"f")) && runs.has_room());
-        assert!(runs.add(P, run(5, 5, b"g")) && !runs.has_room(), "of rows");
+        assert!(add(&mut runs, run(4, 4, b"f")) && runs.has_room());
+        assert!(add(&mut runs, run(5, 5, b"g")) && !runs.has_room(), "of rows");
+    }
+
+    #[test]
+    fn an_object_goes_with_the_last_of_its_runs_and_heads_follow() {
+        let (stream, other) = (ObjectStream::of(OBJECT), ObjectStream { incarnation: 10, ..ObjectStream::of(OBJECT) });
+        let mut inline = InlineRuns::new(InlineLimits { bytes: 100, runs: 100 }, BTreeMap::from([(other, 7)]));
+        let at = |number: u64, offset: i64| Run { object: stream.object(number), ..run(offset, offset, b"a") };
+        assert_eq!(inline.head_for(stream.object(4)), Some((stream, 4)));
+        assert_eq!(inline.head_for(stream.object(6)), None, "behind the head");
+        assert_eq!(inline.head_for(stream.object(3)), Some((stream, 3)), "before it");
+        assert_eq!(inline.head_for(other.object(7)), None, "of an earlier term");
+        assert!(inline.add(stream.object(4), 2, &[(P, at(4, 0)), (P, at(4, 1))]));
+        assert!(inline.add(stream.object(6), 1, &[(P, at(6, 2))]));
+        assert!(inline.add(stream.object(3), 1, &[(P, at(3, 3))]));
+        assert_eq!(inline.remove(&key(P, &at(3, 3))), Some(stream.object(3)));
+        assert_eq!(inline.advance(&[stream.object(3)]), BTreeMap::from([(stream, 4)]));
+        assert_eq!(inline.remove(&key(P, &at(6, 2))), Some(stream.object(6)));
+        assert_eq!(inline.advance(&[stream.object(6)]), BTreeMap::new(), "one before it is left");
+        assert_eq!(inline.remove(&key(P, &at(4, 0))), None, "it has another run");
+        assert_eq!(inline.held(), (2, 1));
+        assert_eq!(inline.remove(&key(P, &at(4, 1))), Some(stream.object(4)));
+        assert_eq!(inline.advance(&[stream.object(4)]), BTreeMap::from([(stream, 5)]));
     }
 }

@@ -23,6 +23,7 @@ mod numbers;
 mod pause;
 mod producers;
 mod published;
+mod seen;
 mod settings;
 mod settled;
 mod spill;

@@ -1,11 +1,16 @@
 //! What a term begins with: the state of the shard, rebuilt from the store.
 
+mod raise;
+
 use std::{collections::BTreeMap, ops::Bound};
 
 use eagre_env::HashMap;
 use eagre_metadata::{
     Changes, MetadataStore, ReadError, RowKind, WriteError,
-    rows::{Meta, MetaName, MetaValue, Object, Partition, ROWS_FORMAT, ROWS_FORMAT_READ_MIN, Tail, Topic, TopicState},
+    rows::{
+        InlineHead, InlineRecord, Meta, MetaName, MetaValue, Object, Partition, ROWS_FORMAT, ROWS_FORMAT_READ_MIN,
+        Tail, Topic, TopicState,
+    },
 };
 use eagre_model::{ObjectId, TopicPartition, UploadEpoch};
 
@@ -16,11 +21,14 @@ use crate::{
     numbers::Block,
     producers::{Producers, TopicProducers},
     settled::Settled,
+    sweep::first_place,
     topics::{Topics, partitions},
 };
 
 /// The state of a producer in a topic may be so many times larger than that in a partition.
 const TOPIC_PRODUCER_WEIGHT: usize = 8;
+/// Before it, each inline run had a row of its bytes.
+const INLINE_OBJECTS_FORMAT: u64 = 4;
 /// How many rows one scan of the load takes.
 const PAGE_ROWS: usize = 4_096;
 /// How many numbers a durable block holds: a restart loses what is left of one.
@@ -103,6 +111,10 @@ pub async fn load(
     let next_incarnation = number(MetaName::NextIncarnation).unwrap_or(1);
     let next_producer_id = number(MetaName::NextProducerId).unwrap_or(FIRST_PRODUCER_ID);
     let forgotten_below = number(MetaName::ProducersForgottenBelow).unwrap_or(0);
+    let mut heads: BTreeMap<_, _> = scan_all::<InlineHead>(store).await?.into_iter().collect();
+    if number(MetaName::Format).is_some_and(|format| format < INLINE_OBJECTS_FORMAT) {
+        heads.extend(raise::inline_objects(store, &mut changes).await?);
+    }
     let loaded = Loaded {
         view: View {
             tails,
@@ -115,7 +127,7 @@ pub async fn load(
         producer_ids: Block::starting_at(next_producer_id, PRODUCER_IDS_PER_BLOCK),
         clock,
         epochs,
-        inline: InlineRuns::new(inline),
+        inline: InlineRuns::new(inline, heads),
         settled: Settled::default(),
     };
     Ok((loaded, changes))
@@ -179,7 +191,8 @@ async fn begin_epoch(
         _ => return Err(LoadError::Inconsistent("an upload epoch without its floor".into())),
     };
     let first_of_epoch = ObjectId { epoch: UploadEpoch(epoch), incarnation: 0, number: 0 };
-    let is_used = !store.scan::<Object>(first_of_epoch.., 1).await?.is_empty();
+    let is_used = !store.scan::<Object>(first_of_epoch.., 1).await?.is_empty()
+        || !store.scan::<InlineRecord>(first_place(UploadEpoch(epoch)).., 1).await?.is_empty();
     let (current, new_floor) = if is_used { (epoch + 1, epoch) } else { (epoch, floor) };
     if is_used {
         put(MetaName::UploadEpoch, current);

@@ -1,12 +1,15 @@
 //! Which commits a gateway will never ask for again: their records may go.
 //!
 //! The record of an object with live runs stays as long as these. Inline commits are many and small and leave no object,
-//! so each of their records goes as soon as its gateway has the answer, which the gateway says with its later commits. A
+//! so each of their records may go as soon as its gateway has the answer, which the gateway says with its later commits. They stand in a
+//! ring of so many places that this frees the place of a later one. Where a gateway has more under way than that, the record stands where
+//! those of objects do, and is deleted. A
 //! commit that comes after that can only be an old copy of one that was answered: it is refused, never judged again. This
 //! is known for the present term alone, and that is enough: streams end with their term, and so do the copies in them.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use eagre_metadata::rows::INLINE_RECORDS;
 use eagre_model::ObjectId;
 
 /// Gateways that are remembered; more have no open stream.
@@ -21,7 +24,7 @@ pub struct Settled(BTreeMap<u64, Gateway>);
 #[derive(Debug, Default)]
 struct Gateway {
     below: u64,
-    /// Its inline commits that have records, in the order in which they came.
+    /// Its inline commits that have records outside of the ring, in the order in which they came.
     records: VecDeque<ObjectId>,
 }
 
@@ -41,7 +44,13 @@ impl Settled {
         self.0.get(&object.incarnation).is_some_and(|gateway| object.number < gateway.below)
     }
 
-    /// An inline commit has a record. Beyond the bound records stay for good.
+    /// Whether the place of an inline commit's record in the ring is free: whichever record was there, its gateway has the answer.
+    pub fn has_place(&self, object: ObjectId) -> bool {
+        let below = self.0.get(&object.incarnation).map_or(0, |gateway| gateway.below);
+        object.number < below.saturating_add(INLINE_RECORDS)
+    }
+
+    /// An inline commit has a record that is not in the ring. Beyond the bound records stay for good.
     pub fn add(&mut self, object: ObjectId) {
         let gateway = self.gateway(object.incarnation);
         if gateway.records.contains(&object) {
@@ -86,6 +95,15 @@ mod tests {
         assert!(settled.is_settled(object(1, 6)) && !settled.is_settled(object(1, 7)));
         assert!(!settled.is_settled(object(2, 0)), "of another gateway");
         assert_eq!(settled.note(1, 9), [object(1, 7)]);
+    }
+
+    #[test]
+    fn a_place_is_free_when_nothing_can_stand_there_any_more() {
+        let mut settled = Settled::default();
+        assert!(settled.has_place(object(1, INLINE_RECORDS - 1)) && !settled.has_place(object(1, INLINE_RECORDS)));
+        settled.note(1, 5);
+        assert!(settled.has_place(object(1, INLINE_RECORDS + 4)) && !settled.has_place(object(1, INLINE_RECORDS + 5)));
+        assert!(!settled.has_place(object(2, INLINE_RECORDS + 4)), "of another gateway");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! An object holds the bytes of many inline runs, by partition and offset, as a gateway's does. When it is durable the
 //! committer replaces their rows, in one write. Whatever fails before that only delays it: the rows are still there. What
 //! an earlier term left inline is adopted at the start, by its rows; the bytes are read when they are needed.
+//! A swap is the moment at which rows in memory are few for their size, so it is when a table is made of them.
 
 mod pack;
 mod pending;
@@ -13,9 +14,9 @@ use bytes::Bytes;
 use eagre_env::{Env, PlantedBug};
 use eagre_metadata::{
     MetadataStore, ReadError,
-    rows::{InlineBytes, RunKey, RunRow},
+    rows::{InlineHead, InlineObject, ObjectStream, RunKey, RunRow},
 };
-use eagre_model::{ObjectId, Run, RunKind, TopicPartition, UploadEpoch};
+use eagre_model::{ObjectId, Run, RunKind, UploadEpoch};
 use eagre_objects::Bucket;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::{sync::mpsc, time::timeout};
@@ -24,13 +25,13 @@ use tracing::{error, info, warn};
 use crate::{
     beside::{End, LOOKUPS_PARALLEL, Pages, ask, note_end},
     group::Work,
-    inline::Swap,
+    inline::{Swap, bytes_of},
     pause::Pause,
     published::Published,
     telemetry::{self, Spilled},
 };
 use pack::{Pack, Packed};
-pub use pending::{Pending, PendingRun, SpillSettings};
+pub use pending::{Pending, PendingObject, SpillSettings};
 
 /// One attempt to store an object may take so long.
 const PUT_MAX: Duration = Duration::from_secs(30);
@@ -49,6 +50,8 @@ pub struct Spiller {
     pub store: Arc<MetadataStore>,
     /// Which topics live.
     pub published: Arc<Published>,
+    /// Nothing is committed below it.
+    pub floor: UploadEpoch,
     /// To the committer.
     pub queue: mpsc::Sender<Work>,
     /// What is to be spilled.
@@ -80,12 +83,12 @@ impl Spiller {
         self.adopt().await?;
         let mut names = None;
         loop {
-            let runs = self.pending.due().await;
+            let objects = self.pending.due().await;
             let mut own = match names.take() {
                 Some(names) => names,
                 None => self.join().await?,
             };
-            self.spill(own.next(), runs).await?;
+            self.spill(own.next(), objects).await?;
             names = Some(own);
         }
     }
@@ -98,45 +101,78 @@ impl Spiller {
 
     /// Takes over what an earlier term left inline. Commits of this one may come between: the committer knows them.
     async fn adopt(&self) -> Result<(), End> {
-        let (mut found, mut pages) = (Vec::new(), Pages::<InlineBytes>::new(&self.store, PAGE_BYTES));
+        let (mut objects, mut ended) = (Vec::new(), Vec::new());
+        let mut heads = Pages::<InlineHead>::new(&self.store, PAGE_BYTES);
         loop {
-            let page = pages.next().await?;
+            let page = heads.next().await?;
             if page.is_empty() {
                 break;
             }
-            let keys: Vec<RunKey> = page.into_iter().map(|(key, _)| key).collect();
-            let look_up = |key: RunKey| async move { self.store.get::<RunRow>(&key).await.map(|run| (key, run)) };
-            let runs = stream::iter(keys).map(look_up).buffered(LOOKUPS_PARALLEL);
-            for (key, run) in runs.try_collect::<Vec<(RunKey, Option<Run>)>>().await? {
-                match run.filter(|run| run.kind == RunKind::Inline) {
-                    Some(run) => found.push((key.partition, run)),
-                    None => error!(partition = %key.partition, key.last_offset, "inline bytes without a run"),
+            for (stream, head) in page {
+                let found = self.inline_of(stream, head).await?;
+                if found.is_empty() && stream.epoch < self.floor {
+                    ended.push(stream);
                 }
+                objects.extend(found);
             }
         }
-        if found.is_empty() {
+        if objects.is_empty() && ended.is_empty() {
             return Ok(());
         }
-        let adopted = ask(&self.queue, |answer| Work::Adopt { runs: found, answer }).await?;
-        info!(runs = adopted.len(), "inline runs of an earlier term");
-        self.pending.add_older(adopted.into_iter().map(|(partition, run)| PendingRun { partition, run, bytes: None }));
+        let adopted = ask(&self.queue, |answer| Work::Adopt { objects, ended, answer }).await?;
+        info!(commits = adopted.len(), "inline commits of an earlier term");
+        self.pending.add_older(adopted);
         Ok(())
     }
 
+    /// What is inline of a stream.
+    async fn inline_of(&self, stream: ObjectStream, head: u64) -> Result<Vec<PendingObject>, ReadError> {
+        let mut found = Vec::new();
+        let mut pages =
+            Pages::<InlineObject>::within(&self.store, PAGE_BYTES, stream.object(head)..=stream.object(u64::MAX));
+        loop {
+            let page = pages.next().await?;
+            if page.is_empty() {
+                return Ok(found);
+            }
+            for (object, row) in page {
+                let look_up = |key: RunKey| async move { self.store.get::<RunRow>(&key).await.map(|run| (key, run)) };
+                let looked_up: Vec<(RunKey, Option<Run>)> =
+                    stream::iter(row.runs).map(look_up).buffered(LOOKUPS_PARALLEL).try_collect().await?;
+                let is_of_it = |run: &Run| run.kind == RunKind::Inline && run.object == object;
+                let runs: Vec<_> = looked_up
+                    .into_iter()
+                    .filter_map(|(key, run)| Some((key.partition, run.filter(is_of_it)?)))
+                    .collect();
+                if runs.is_empty() {
+                    error!(%object, "inline bytes without a run");
+                    continue;
+                }
+                found.push(PendingObject { object, runs, length_bytes: row.bytes.len() as u64, bytes: None });
+            }
+        }
+    }
+
     /// One object and one swap.
-    async fn spill(&self, object: ObjectId, runs: Vec<PendingRun>) -> Result<(), End> {
+    async fn spill(&self, object: ObjectId, pending: Vec<PendingObject>) -> Result<(), End> {
+        let mut runs = Vec::new();
+        for PendingObject { object, runs: of_it, bytes, .. } in pending {
+            let bytes = match bytes {
+                Some(bytes) => Some(bytes),
+                None => self.store.get::<InlineObject>(&object).await?.map(|row| row.bytes),
+            };
+            runs.extend(of_it.into_iter().map(|(partition, run)| (partition, run, bytes.clone())));
+        }
+        // What was adopted comes gateway by gateway.
+        runs.sort_unstable_by_key(|(partition, run, _)| (*partition, run.base_offset));
         let mut pack = Pack::new(self.env.has_planted(PlantedBug::SwapWithoutCheck));
-        for PendingRun { partition, run, bytes } in runs {
+        for (partition, run, bytes) in runs {
             if self.published.tail(partition).is_none() {
                 pack.free(partition, run);
                 continue;
             }
-            let bytes = match bytes {
-                Some(bytes) => Some(bytes),
-                None => self.read(partition, &run).await?,
-            };
-            let packed = bytes.ok_or("the bytes are missing").and_then(|bytes| pack.add(partition, run, &bytes));
-            if let Err(why) = packed {
+            let bytes = bytes.ok_or("the bytes are missing").and_then(|bytes| bytes_of(&run, &bytes));
+            if let Err(why) = bytes.and_then(|bytes| pack.add(partition, run, &bytes)) {
                 telemetry::corrupt_run();
                 error!(%partition, run.last_offset, why, "STORED DATA IS CORRUPT: an inline run stays as it is");
             }
@@ -149,13 +185,10 @@ impl Spiller {
         self.env.fail_point("spill.stored").await;
         let swapped = ask(&self.queue, |answer| Work::Swap { swap: Swap { object, stretches }, answer }).await?;
         telemetry::spilled(Spilled::Swapped { length_bytes });
+        self.store.large_rows_have_gone();
         self.env.fail_point(if swapped.freed > 0 { "spill.freed" } else { "spill.swapped" }).await;
         tracing::debug!(%object, length_bytes, ?swapped, "inline runs are in an object now");
         Ok(())
-    }
-
-    async fn read(&self, partition: TopicPartition, run: &Run) -> Result<Option<Bytes>, ReadError> {
-        self.store.get::<InlineBytes>(&RunKey { partition, last_offset: run.last_offset }).await
     }
 
     /// Tries until it is done: nobody waits for it, and an attempt that did arrive is met by the same bytes.

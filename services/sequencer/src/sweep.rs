@@ -2,63 +2,82 @@
 //!
 //! A record is needed while its object may be committed again, which the floor ends, and while the index refers to the
 //! object, since its live bytes say when the object may go. So when a term moves the floor, the records that it has
-//! passed are looked through, a few with each group, and those without live bytes are deleted. The others stay whole:
-//! outcomes are stored as stretches and take fewer bytes than rewriting the rows would. A sweep that a crash cuts short
+//! passed are looked through, and those without live bytes are deleted. The others stay whole:
+//! outcomes are stored as stretches and take fewer bytes than rewriting the rows would. Records of inline commits go some epochs
+//! later, so that a gateway that could reach nobody for several terms still has its answer. A sweep that a crash cuts short
 //! is not taken up again; what it leaves is a few dozen bytes for each object that was refused as a whole.
 
-use std::ops::Bound;
+use std::sync::Arc;
 
-use eagre_metadata::{Changes, MetadataStore, ReadError, rows::Object};
+use eagre_metadata::{
+    MetadataStore,
+    rows::{InlinePlace, InlineRecord, Object, ObjectStream},
+};
 use eagre_model::{ObjectId, UploadEpoch};
+use tokio::sync::mpsc;
 
-use crate::load::Epochs;
+use crate::{
+    beside::{End, Pages, ask, note_end},
+    group::Work,
+    load::Epochs,
+};
 
-/// So many records are looked at with one group.
-const STEP_ROWS: usize = 64;
+const PAGE_BYTES: usize = 256 << 10;
+/// Records of inline commits outlive the floor by so many epochs, which are terms.
+const INLINE_EPOCHS: u64 = 16;
 
-/// The sweep of one term.
-#[derive(Debug)]
-pub struct Sweep {
-    next: Bound<ObjectId>,
-    floor: UploadEpoch,
-    done: bool,
-    unneeded: Vec<ObjectId>,
+/// The sweep of one term: over the records that the floor has passed at its start.
+pub struct Sweeper {
+    /// The rows.
+    pub store: Arc<MetadataStore>,
+    /// To the committer.
+    pub queue: mpsc::Sender<Work>,
+    /// Of the term.
+    pub epochs: Epochs,
 }
 
-impl Sweep {
-    /// Over the records that the floor has passed at the start of this term.
-    pub fn new(epochs: Epochs) -> Self {
-        Self {
-            next: Bound::Included(first_of(epochs.floor_before)),
-            floor: epochs.floor,
-            done: epochs.floor_before >= epochs.floor,
-            unneeded: Vec::new(),
+impl Sweeper {
+    /// Ends when it is done, or with the term.
+    pub async fn run(self) {
+        note_end(self.work().await, "old commit records are not deleted");
+    }
+
+    async fn work(&self) -> Result<(), End> {
+        let Epochs { floor, floor_before, .. } = self.epochs;
+        let passed = first_object(floor_before)..first_object(floor);
+        let mut pages = Pages::<Object>::within(&self.store, PAGE_BYTES, passed);
+        loop {
+            let page = pages.next().await?;
+            if page.is_empty() {
+                break;
+            }
+            let unneeded = page.into_iter().filter(|(_, record)| record.live_bytes == 0);
+            self.drop_records(unneeded.map(|(object, _)| object).collect(), Vec::new()).await?;
+        }
+        let earlier = |epoch: UploadEpoch| first_place(UploadEpoch(epoch.0.saturating_sub(INLINE_EPOCHS)));
+        let mut pages = Pages::<InlineRecord>::within(&self.store, PAGE_BYTES, earlier(floor_before)..earlier(floor));
+        loop {
+            let page = pages.next().await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            self.drop_records(Vec::new(), page.into_iter().map(|(place, _)| place).collect()).await?;
         }
     }
 
-    /// Adds the deletions found so far to a group that is written anyway.
-    pub fn add_to(&mut self, changes: &mut Changes) {
-        for object in self.unneeded.drain(..) {
-            changes.delete::<Object>(&object);
-        }
-    }
-
-    /// Looks at a few more records.
-    pub async fn step(&mut self, store: &MetadataStore) -> Result<(), ReadError> {
-        if self.done {
+    async fn drop_records(&self, objects: Vec<ObjectId>, inline: Vec<InlinePlace>) -> Result<(), End> {
+        if objects.is_empty() && inline.is_empty() {
             return Ok(());
         }
-        let rows = store.scan::<Object>((self.next, Bound::Excluded(first_of(self.floor))), STEP_ROWS).await?;
-        self.done = rows.len() < STEP_ROWS;
-        if let Some((last, _)) = rows.last() {
-            self.next = Bound::Excluded(*last);
-        }
-        let unneeded = rows.into_iter().filter(|(_, record)| record.live_bytes == 0);
-        self.unneeded.extend(unneeded.map(|(object, _)| object));
-        Ok(())
+        ask(&self.queue, |answer| Work::Drop { objects, inline, answer }).await
     }
 }
 
-fn first_of(epoch: UploadEpoch) -> ObjectId {
+fn first_object(epoch: UploadEpoch) -> ObjectId {
     ObjectId { epoch, incarnation: 0, number: 0 }
+}
+
+/// The first place of any ring of an epoch.
+pub fn first_place(epoch: UploadEpoch) -> InlinePlace {
+    InlinePlace { stream: ObjectStream { epoch, incarnation: 0 }, place: 0 }
 }

@@ -26,7 +26,7 @@ use crate::{
     settings::SequencerSettings,
     spill::{Pending, Spiller},
     streams::Streams,
-    sweep::Sweep,
+    sweep::Sweeper,
     telemetry,
 };
 
@@ -110,9 +110,11 @@ impl Term {
             bucket: bucket.clone(),
             store: store.clone(),
             published: published.clone(),
+            floor: state.epochs.floor,
             queue: queue.clone(),
             pending: pending.clone(),
         };
+        let sweeper = Sweeper { store: store.clone(), queue: queue.clone(), epochs: state.epochs };
         let growth = Arc::new(settings.expiry.growth());
         let expirer = Expirer {
             env: env.clone(),
@@ -129,14 +131,13 @@ impl Term {
             store: store.clone(),
             authority: authority.clone(),
             published: published.clone(),
-            sweep: Sweep::new(state.epochs),
             state,
             health: health.clone(),
             pending,
             growth,
         };
         let streams = Streams::new(queue.clone(), settings.memory.queued_bytes_max, ended.clone());
-        let task = tokio::spawn(run(committer, (spiller, expirer), works, stop.clone(), ended));
+        let task = tokio::spawn(run(committer, (spiller, sweeper, expirer), works, stop.clone(), ended));
         telemetry::holds(true);
         let (authority, committer) = (authority.clone(), Mutex::new(Some(task)));
         Ok(Self { published, store, authority, queue, streams, stop, committer })
@@ -201,7 +202,7 @@ async fn open(
 /// The committer, and what must happen when it ends, however it ends.
 async fn run(
     committer: Committer,
-    (spiller, expirer): (Spiller, Expirer),
+    (spiller, sweeper, expirer): (Spiller, Sweeper, Expirer),
     works: mpsc::Receiver<Work>,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -211,6 +212,7 @@ async fn run(
     let _streams_end = ended.drop_guard();
     // A task of its own: laying out an object takes milliseconds.
     let _spilling = AbortOnDropHandle::new(tokio::spawn(spiller.run()));
+    let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweeper.run()));
     let _expiring = AbortOnDropHandle::new(tokio::spawn(expirer.run()));
     let end = tokio::select! {
         biased;

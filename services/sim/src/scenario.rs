@@ -315,7 +315,9 @@ impl Scenario {
             _ => Inline::none(),
         };
         match bug {
-            PlantedBug::FloorBeforeRecord => scenario.two_terms_pass_an_unanswered_commit(),
+            PlantedBug::FloorBeforeRecord | PlantedBug::ResentTakenForNew => {
+                scenario.two_terms_pass_an_unanswered_commit()
+            }
             PlantedBug::AuthoritySkipped => scenario.the_holder_is_cut_off(),
             PlantedBug::DuplicateFromTentative => scenario.deaths_follow_slow_flushes(),
             PlantedBug::AckBeforeFlush | PlantedBug::WatermarkBeforeFlush => scenario.dies_often("flush.before"),

@@ -61,6 +61,11 @@ fn floor_before_record() {
 }
 
 #[test]
+fn resent_taken_for_new() {
+    is_found(PlantedBug::ResentTakenForNew, &[Duplicate]);
+}
+
+#[test]
 fn fenced_is_failure() {
     is_found(PlantedBug::FencedIsFailure, &[AbortedRead]);
 }

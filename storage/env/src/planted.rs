@@ -51,11 +51,13 @@ pub enum PlantedBug {
     ExpiredStateAccepted,
     /// Whoever makes a producer id up may write under it.
     UnissuedIdAccepted,
+    /// What a gateway commits first in a term is taken for new, though it may have been committed in the one before.
+    ResentTakenForNew,
 }
 
 impl PlantedBug {
     /// Every planted bug, in the order of the table in `docs/testing.md`.
-    pub const ALL: [PlantedBug; 24] = [
+    pub const ALL: [PlantedBug; 25] = [
         Self::AckBeforePut,
         Self::AckBeforeFlush,
         Self::DuplicateFromTentative,
@@ -80,5 +82,6 @@ impl PlantedBug {
         Self::WindowForgotten,
         Self::ExpiredStateAccepted,
         Self::UnissuedIdAccepted,
+        Self::ResentTakenForNew,
     ];
 }

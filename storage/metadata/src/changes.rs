@@ -1,5 +1,6 @@
 //! Changes that are written together.
 
+use bytes::Bytes;
 use slatedb::WriteBatch;
 
 use crate::rows::RowKind;
@@ -18,12 +19,13 @@ impl Changes {
         Self::default()
     }
 
-    /// Puts a row.
-    pub fn put<R: RowKind>(&mut self, key: &R::Key, value: &R::Value) {
+    /// Puts a row. Returns its value as the store keeps it: whoever keeps a slice of it takes no memory beside.
+    pub fn put<R: RowKind>(&mut self, key: &R::Key, value: &R::Value) -> Bytes {
         let (key, value) = (R::encode_key(key), R::encode_value(key, value));
         self.rows += 1;
         self.bytes += key.len() + value.len();
-        self.batch.put_bytes(key, value);
+        self.batch.put_bytes(key, value.clone());
+        value
     }
 
     /// Deletes a row, whether it is there or not.

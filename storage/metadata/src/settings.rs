@@ -12,7 +12,8 @@ pub const FLUSHES_PARALLEL_MAX: usize = crate::wal::PARALLEL_MAX;
 pub struct StoreMemory {
     /// Blocks, indexes and filters of tables.
     pub block_cache_bytes: usize,
-    /// Rows in memory become a sorted table at this size.
+    /// Rows in memory become a sorted table at this size at the latest; at half of it when
+    /// [large ones have gone](crate::MetadataStore::large_rows_have_gone).
     pub table_bytes: usize,
     /// Writers wait above this.
     pub unflushed_bytes_max: usize,
@@ -25,8 +26,8 @@ impl Default for StoreMemory {
         const MIB: usize = 1024 * 1024;
         Self {
             block_cache_bytes: 24 * MIB,
-            table_bytes: 8 * MIB,
-            unflushed_bytes_max: 32 * MIB,
+            table_bytes: 9 * MIB,
+            unflushed_bytes_max: 27 * MIB,
             compacted_table_bytes: 32 * MIB,
         }
     }
@@ -85,8 +86,8 @@ impl StoreSettings {
             flushes_per_table: 256,
             // An opener that loses objects to a deletion is fenced by its manifest, and a late create of a number that is gone
             // is behind a fence or in a table: no age is needed for safety.
-            wal_age_min: Duration::from_secs(5 * 60),
-            wal_deletion_interval: Duration::from_secs(2 * 60),
+            wal_age_min: Duration::from_secs(10),
+            wal_deletion_interval: Duration::from_secs(60),
             table_age_min: Duration::from_secs(60 * 60),
             has_conditional_overwrite: true,
             flushes_parallel: 6,

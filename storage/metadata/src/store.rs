@@ -4,7 +4,7 @@ use std::{
     ops::{Bound, RangeBounds},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +34,13 @@ const ROW_BYTES: usize = 96;
 /// A longer scan is a catch-up read whose blocks are not kept.
 const CACHED_SCAN_ROWS: usize = 256;
 
+/// What was written since rows in memory were last made a table. Those that SlateDB makes by itself, when it has to, are not seen.
+#[derive(Default)]
+struct SinceTable {
+    flushes: AtomicU32,
+    bytes: AtomicU64,
+}
+
 /// The rows of one metadata shard, opened by their only writer.
 ///
 /// **One task writes**: it calls [`write`](Self::write) for a group of commits, then begins [`flush`](Self::flush) once, and
@@ -45,7 +52,7 @@ pub struct MetadataStore {
     db: Db,
     clock: Arc<StoreClock>,
     settings: StoreSettings,
-    flushes_since_table: AtomicU32,
+    since_table: SinceTable,
     /// A table is being written in the background.
     writing_table: Arc<AtomicBool>,
     /// Shuts the store off from the bucket, at the latest when it is dropped.
@@ -77,7 +84,7 @@ impl MetadataStore {
             db,
             clock,
             settings,
-            flushes_since_table: AtomicU32::new(0),
+            since_table: SinceTable::default(),
             writing_table: Arc::default(),
             shut,
             _shut_on_drop: shut_on_drop,
@@ -103,7 +110,9 @@ impl MetadataStore {
         if changes.is_empty() {
             return Ok(());
         }
+        let bytes = changes.len_bytes() as u64;
         self.db.write(changes.into_batch()).await?;
+        self.since_table.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
 
@@ -117,16 +126,30 @@ impl MetadataStore {
     pub async fn flush(&self) -> Result<(), WriteError> {
         self.db.flush().await?;
         self.clock.flushed();
-        let flushes = self.flushes_since_table.fetch_add(1, Ordering::Relaxed) + 1;
-        if flushes >= self.settings.flushes_per_table && !self.writing_table.swap(true, Ordering::AcqRel) {
-            self.flushes_since_table.store(0, Ordering::Relaxed);
+        let flushes = self.since_table.flushes.fetch_add(1, Ordering::Relaxed) + 1;
+        if flushes >= self.settings.flushes_per_table {
             self.write_table();
         }
         Ok(())
     }
 
+    /// Says that large rows which are in memory have just been deleted, durably. A table that is made now holds none of them: it is made if one
+    /// would be due before long, behind the back of the commits.
+    pub fn large_rows_have_gone(&self) {
+        let (flushes, bytes) =
+            (self.since_table.flushes.load(Ordering::Relaxed), self.since_table.bytes.load(Ordering::Relaxed));
+        if flushes >= self.settings.flushes_per_table / 2 || bytes >= self.settings.memory.table_bytes as u64 / 2 {
+            self.write_table();
+        }
+    }
+
     /// Writes the rows in memory as a sorted table, behind the back of the commits.
     fn write_table(&self) {
+        if self.writing_table.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.since_table.flushes.store(0, Ordering::Relaxed);
+        self.since_table.bytes.store(0, Ordering::Relaxed);
         let (db, writing) = (self.db.clone(), self.writing_table.clone());
         tokio::spawn(async move {
             let options = FlushOptions { flush_type: FlushType::MemTable };
@@ -146,7 +169,7 @@ impl MetadataStore {
         let options = ReadOptions::new().with_durability_filter(DurabilityLevel::Remote);
         let bytes = R::encode_key(key);
         let Some(value) = self.db.get_with_options(&bytes, &options).await? else { return Ok(None) };
-        R::decode_value(key, &value).map(Some).map_err(|error| ReadError::row(R::KIND, &bytes, &error))
+        R::decode_shared(key, &value).map(Some).map_err(|error| ReadError::row(R::KIND, &bytes, &error))
     }
 
     /// Up to `max_rows` durable rows of one kind in the order of their keys. For the next page begin after the last key.
@@ -196,7 +219,7 @@ impl MetadataStore {
         while let Some(row) = found.next().await? {
             let corrupt = |error| ReadError::row(R::KIND, &row.key, &error);
             let key = R::decode_key(&row.key).map_err(corrupt)?;
-            let value = R::decode_value(&key, &row.value).map_err(corrupt)?;
+            let value = R::decode_shared(&key, &row.value).map_err(corrupt)?;
             value_bytes += row.value.len();
             rows.push((key, value));
             if !has_room(rows.len(), value_bytes) {

@@ -13,7 +13,7 @@ use crate::{
     group::Answer,
     lease::authority::Authority,
     published::{Delta, Published},
-    spill::{Pending, PendingRun},
+    spill::{Pending, PendingObject},
 };
 
 /// Publishes and answers.
@@ -31,7 +31,7 @@ struct Landed {
     wrote: bool,
     /// What to publish, if it was not done too early by a planted bug.
     delta: Option<Delta>,
-    inline: Vec<PendingRun>,
+    inline: Vec<PendingObject>,
     answers: Vec<Answer>,
     room: OwnedSemaphorePermit,
     spans: Vec<Span>,

@@ -27,7 +27,6 @@ use crate::{
     load::Loaded,
     published::Published,
     spill::Pending,
-    sweep::Sweep,
 };
 use landing::Landing;
 use takeoff::Takeoff;
@@ -74,8 +73,6 @@ pub struct Committer {
     pub state: Loaded,
     /// Told of every flush.
     pub health: Arc<Health>,
-    /// Old commit records that may go.
-    pub sweep: Sweep,
     /// Told of every inline run that is durable.
     pub pending: Arc<Pending>,
     /// Told of new producers.

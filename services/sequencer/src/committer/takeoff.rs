@@ -9,7 +9,7 @@ use std::{
 use eagre_env::PlantedBug;
 use eagre_metadata::{
     Changes, MetadataStore, ReadError, RowKind,
-    rows::{Object, Producer, ProducerKey, TopicProducer, TopicProducerKey},
+    rows::{InlinePlace, InlineRecord, Object, ObjectStream, Producer, ProducerKey, TopicProducer, TopicProducerKey},
 };
 use eagre_model::ObjectId;
 use eagre_sequencer_api::CommitReply;
@@ -30,7 +30,8 @@ use crate::{
         request::{TopicProducerState, topic_producers_of},
     },
     published::Delta,
-    spill::PendingRun,
+    seen::{Seen, highest_recorded},
+    spill::PendingObject,
     telemetry,
 };
 
@@ -47,8 +48,8 @@ const LOOKUPS_PARALLEL: usize = 16;
 pub(super) struct Flight {
     /// What to publish when it lands; `None`: a planted bug did it already.
     pub(super) delta: Option<Delta>,
-    /// Inline runs that are durable then.
-    pub(super) inline: Vec<PendingRun>,
+    /// What is durable then, inline.
+    pub(super) inline: Vec<PendingObject>,
     /// What to answer then, in order.
     pub(super) answers: Vec<Answer>,
     /// Ends when the rows are durable; `None`: there are none, but what the answers rest on may be in the air.
@@ -68,12 +69,21 @@ pub(super) struct Takeoff {
     last: Option<Instant>,
     /// Of the flights that may still be in the air, the oldest first: the store does not show their rows yet.
     airborne: VecDeque<Written>,
+    seen: Seen,
     early: Vec<Work>,
 }
 
 impl Takeoff {
     pub(super) fn new(committer: Committer, room: Arc<Semaphore>, flights_max: usize) -> Self {
-        Self { committer, room, flights_max, last: None, airborne: VecDeque::new(), early: Vec::new() }
+        Self {
+            committer,
+            room,
+            flights_max,
+            last: None,
+            airborne: VecDeque::new(),
+            seen: Seen::default(),
+            early: Vec::new(),
+        }
     }
 
     /// Until the queue is closed and empty.
@@ -105,8 +115,6 @@ impl Takeoff {
                 // The other half has failed, and says why.
                 return std::future::pending().await;
             }
-            let Committer { sweep, store, .. } = &mut self.committer;
-            sweep.step(store).await?;
         }
     }
 
@@ -147,7 +155,7 @@ impl Takeoff {
         for work in works {
             group.add(work);
         }
-        let Sealed { mut changes, delta, inline, mut answers, written, new_producers } = group.seal();
+        let Sealed { changes, delta, inline, mut answers, written, new_producers } = group.seal();
         committer.growth.add(new_producers);
         committer.env.fail_point("commit.judged").await;
         if committer.env.has_planted(PlantedBug::AckBeforeFlush) {
@@ -163,7 +171,6 @@ impl Takeoff {
         let flush = if changes.is_empty() {
             None
         } else {
-            self.committer.sweep.add_to(&mut changes);
             let span = eagre_trace::flush(&spans);
             Some(self.begin_flush(changes, span.clone()).instrument(span).await?)
         };
@@ -171,24 +178,59 @@ impl Takeoff {
         Ok(Flight { delta, inline, answers, flush, room, spans })
     }
 
-    /// Commit records of the objects: those that are in the air before those that the store shows.
-    async fn look_up_records(&self, works: &[Work]) -> Result<BTreeMap<ObjectId, Object>, ReadError> {
-        let airborne = |object: &ObjectId| self.airborne.iter().find_map(|written| written.records.get(object));
+    /// Commit records of the objects: those that are in the air before those that the store shows. What is new for sure is not
+    /// looked up.
+    async fn look_up_records(&mut self, works: &[Work]) -> Result<BTreeMap<ObjectId, Object>, ReadError> {
+        let objects = works.iter().filter_map(|work| match work {
+            Work::Commit { request, .. } => Some(request.object),
+            _ => None,
+        });
+        let objects: Vec<ObjectId> = objects.collect();
+        self.meet(&objects).await?;
         let (mut records, mut missing) = (BTreeMap::new(), Vec::new());
-        for work in works {
-            if let Work::Commit { request, .. } = work {
-                match airborne(&request.object) {
-                    Some(record) => drop(records.insert(request.object, record.clone())),
-                    None => missing.push(request.object),
-                }
+        for object in objects {
+            // Each is to be noted, also those in the air.
+            let may_have_record = self.seen.may_have_record(object);
+            match self.airborne.iter().find_map(|written| written.records.get(&object)) {
+                Some(record) => drop(records.insert(object, record.clone())),
+                None if may_have_record => missing.push(object),
+                None => {}
             }
         }
         let store = &self.committer.store;
-        let look_up = |object| async move { store.get::<Object>(&object).await.map(|row| (object, row)) };
+        let look_up = |object| async move { record_of(store, object).await.map(|row| (object, row)) };
         let found: Vec<(ObjectId, Option<Object>)> =
             stream::iter(missing).map(look_up).buffered(LOOKUPS_PARALLEL).try_collect().await?;
         records.extend(found.into_iter().filter_map(|(object, record)| Some((object, record?))));
         Ok(records)
+    }
+
+    /// Finds out what streams that are new to this term have committed before.
+    async fn meet(&mut self, objects: &[ObjectId]) -> Result<(), ReadError> {
+        let mut firsts = BTreeMap::<ObjectStream, ObjectId>::new();
+        for object in objects {
+            let stream = ObjectStream::of(*object);
+            if !self.seen.knows(&stream) {
+                let first = firsts.entry(stream).or_insert(*object);
+                *first = (*first).min(*object);
+            }
+        }
+        if self.committer.env.has_planted(PlantedBug::ResentTakenForNew) {
+            firsts.keys().for_each(|stream| self.seen.begin(*stream, 0));
+            return Ok(());
+        }
+        let store = &self.committer.store;
+        let look = |(stream, first)| async move { highest_recorded(store, first).await.map(|found| (stream, found)) };
+        let found: Vec<(ObjectStream, u64)> =
+            stream::iter(firsts).map(look).buffered(LOOKUPS_PARALLEL).try_collect().await?;
+        for (stream, recorded) in found {
+            let of_stream = stream.object(0)..=stream.object(u64::MAX);
+            let airborne =
+                self.airborne.iter().filter_map(|written| written.records.range(of_stream.clone()).next_back());
+            let highest = airborne.map(|(object, _)| object.number).fold(recorded, u64::max);
+            self.seen.begin(stream, highest);
+        }
+        Ok(())
     }
 
     async fn load_producers(&mut self, works: &[Work]) -> Result<(), ReadError> {
@@ -276,6 +318,15 @@ impl Takeoff {
         view.topic_producers.shrink();
         telemetry::producers(view.producers.len() + view.topic_producers.len());
         telemetry::inline_held(self.committer.state.inline.held());
+    }
+}
+
+/// The record of a commit, wherever it stands.
+async fn record_of(store: &MetadataStore, object: ObjectId) -> Result<Option<Object>, ReadError> {
+    let inline = store.get::<InlineRecord>(&InlinePlace::of(object)).await?;
+    match inline.filter(|inline| inline.number == object.number) {
+        Some(inline) => Ok(Some(inline.record)),
+        None => store.get::<Object>(&object).await,
     }
 }
 

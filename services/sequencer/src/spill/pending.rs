@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use eagre_model::{Run, TopicPartition};
+use eagre_model::{ObjectId, Run, TopicPartition};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -18,9 +18,9 @@ use crate::inline::InlineLimits;
 /// When inline runs become an object. Between these bounds they are a few rows and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpillSettings {
-    /// As soon as there are so many bytes. An object holds up to twice as many.
+    /// As soon as there are so many bytes. An object holds no more, but for one commit that is larger.
     pub bytes: u64,
-    /// As soon as there are so many runs, however small. An object holds up to twice as many.
+    /// As soon as there are so many runs, however small. An object holds no more, but for one commit that has more.
     pub runs: usize,
     /// Fewer bytes than these stay inline when nothing comes any more: they are not worth an object.
     pub rest_bytes: u64,
@@ -33,7 +33,7 @@ pub struct SpillSettings {
 impl Default for SpillSettings {
     fn default() -> Self {
         Self {
-            bytes: 4 << 20,
+            bytes: 6 << 20,
             runs: 4_096,
             rest_bytes: 256 << 10,
             age: Duration::from_secs(60),
@@ -42,24 +42,20 @@ impl Default for SpillSettings {
     }
 }
 
-/// A durable inline run.
+/// A durable inline object.
 #[derive(Debug, Clone)]
-pub struct PendingRun {
-    /// Whose.
-    pub partition: TopicPartition,
-    /// As in the index.
-    pub run: Run,
+pub struct PendingObject {
+    /// Under which its bytes stand.
+    pub object: ObjectId,
+    /// Its runs that are inline, as in the index.
+    pub runs: Vec<(TopicPartition, Run)>,
+    /// Of all of it.
+    pub length_bytes: u64,
     /// `None`: to be read from the store.
     pub bytes: Option<Bytes>,
 }
 
-impl PendingRun {
-    fn length_bytes(&self) -> u64 {
-        u64::from(self.run.length_bytes)
-    }
-}
-
-/// The runs, in the order of their commits. Bounded by [`SpillSettings::held`], which gateways obey, and what they had
+/// The objects, in the order of their commits. Bounded by [`SpillSettings::held`], which gateways obey, and what they had
 /// under way by then.
 #[derive(Debug)]
 pub struct Pending {
@@ -70,8 +66,9 @@ pub struct Pending {
 
 #[derive(Debug, Default)]
 struct State {
-    runs: VecDeque<PendingRun>,
+    objects: VecDeque<PendingObject>,
     bytes: u64,
+    runs: usize,
     /// When the first of them came.
     since: Option<Instant>,
 }
@@ -91,22 +88,24 @@ impl Pending {
         Self { settings, state: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Adds runs that have just become durable.
-    pub fn add(&self, runs: Vec<PendingRun>) {
-        if !runs.is_empty() {
+    /// Adds objects that have just become durable.
+    pub fn add(&self, objects: Vec<PendingObject>) {
+        if !objects.is_empty() {
             self.put(|state| {
-                state.bytes += runs.iter().map(PendingRun::length_bytes).sum::<u64>();
-                state.runs.extend(runs);
+                for object in objects {
+                    state.count(&object);
+                    state.objects.push_back(object);
+                }
             });
         }
     }
 
-    /// Adds runs that were committed before all that is here.
-    pub fn add_older(&self, runs: impl DoubleEndedIterator<Item = PendingRun>) {
+    /// Adds objects that were committed before all that is here.
+    pub fn add_older(&self, objects: Vec<PendingObject>) {
         self.put(|state| {
-            for run in runs.rev() {
-                state.bytes += run.length_bytes();
-                state.runs.push_front(run);
+            for object in objects.into_iter().rev() {
+                state.count(&object);
+                state.objects.push_front(object);
             }
         });
     }
@@ -120,7 +119,7 @@ impl Pending {
     }
 
     /// Waits until there is to be an object, and takes what goes into it.
-    pub async fn due(&self) -> Vec<PendingRun> {
+    pub async fn due(&self) -> Vec<PendingObject> {
         loop {
             let due = {
                 let mut state = self.state();
@@ -147,9 +146,14 @@ impl Pending {
 }
 
 impl State {
+    fn count(&mut self, object: &PendingObject) {
+        self.bytes += object.length_bytes;
+        self.runs += object.runs.len();
+    }
+
     fn due(&self, settings: &SpillSettings, now: Instant) -> Due {
-        let Some(since) = self.since.filter(|_| !self.runs.is_empty()) else { return Due::Not };
-        if self.bytes >= settings.bytes || self.runs.len() >= settings.runs {
+        let Some(since) = self.since.filter(|_| !self.objects.is_empty()) else { return Due::Not };
+        if self.bytes >= settings.bytes || self.runs >= settings.runs {
             return Due::Now;
         }
         if self.bytes < settings.rest_bytes {
@@ -159,18 +163,18 @@ impl State {
         if now >= at { Due::Now } else { Due::At(at) }
     }
 
-    fn take(&mut self, settings: &SpillSettings) -> Vec<PendingRun> {
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        while let Some(next) = self.runs.front() {
-            let length = next.length_bytes();
-            if !taken.is_empty() && (bytes + length > 2 * settings.bytes || taken.len() >= 2 * settings.runs) {
+    fn take(&mut self, settings: &SpillSettings) -> Vec<PendingObject> {
+        let (mut taken, mut bytes, mut runs) = (Vec::new(), 0, 0);
+        while let Some(next) = self.objects.front() {
+            (bytes, runs) = (bytes + next.length_bytes, runs + next.runs.len());
+            if !taken.is_empty() && (bytes > settings.bytes || runs > settings.runs) {
                 break;
             }
-            bytes += length;
-            taken.extend(self.runs.pop_front());
+            self.bytes -= next.length_bytes;
+            self.runs -= next.runs.len();
+            taken.extend(self.objects.pop_front());
         }
-        self.bytes -= bytes;
-        self.since = (!self.runs.is_empty()).then(Instant::now);
+        self.since = (!self.objects.is_empty()).then(Instant::now);
         taken
     }
 }
@@ -181,20 +185,23 @@ mod tests {
 
     use super::*;
 
-    fn pending(number: u32, length_bytes: u32) -> PendingRun {
+    /// Of one run.
+    fn pending(number: u32, length_bytes: u32) -> PendingObject {
         let offset = i64::from(number);
+        let object = ObjectId { epoch: UploadEpoch(0), incarnation: 0, number: u64::from(number) };
         let run = Run {
             kind: RunKind::Inline,
             base_offset: offset,
             last_offset: offset,
-            object: ObjectId { epoch: UploadEpoch(0), incarnation: 0, number: u64::from(number) },
+            object,
             position_bytes: 0,
             length_bytes,
             batches: 1,
             crc32c: 0,
             prefix_max_timestamp_ms: 0,
         };
-        PendingRun { partition: TopicPartition { topic: TopicNumber(1), partition: 0 }, run, bytes: None }
+        let runs = vec![(TopicPartition { topic: TopicNumber(1), partition: 0 }, run)];
+        PendingObject { object, runs, length_bytes: u64::from(length_bytes), bytes: None }
     }
 
     fn settings() -> SpillSettings {
@@ -202,8 +209,8 @@ mod tests {
         SpillSettings { bytes: 100, runs: 5, rest_bytes: 20, age: Duration::from_secs(60), held }
     }
 
-    fn offsets(runs: &[PendingRun]) -> Vec<i64> {
-        runs.iter().map(|pending| pending.run.base_offset).collect()
+    fn offsets(objects: &[PendingObject]) -> Vec<i64> {
+        objects.iter().flat_map(|object| &object.runs).map(|(_, run)| run.base_offset).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -232,12 +239,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_object_is_bounded_and_older_runs_come_first() {
         let many = Pending::new(settings());
-        many.add((10..20).map(|number| pending(number, 60)).collect());
-        many.add_older((0..2).map(|number| pending(number, 60)));
+        many.add((10..20).map(|number| pending(number, 30)).collect());
+        many.add_older((0..2).map(|number| pending(number, 30)).collect());
         assert_eq!(offsets(&many.due().await), [0, 1, 10]);
         assert_eq!(offsets(&many.due().await), [11, 12, 13]);
-        many.add_older(std::iter::once(pending(5, 1_000)));
+        many.add_older(vec![pending(5, 1_000)]);
         assert_eq!(offsets(&many.due().await), [5], "one that is larger than an object");
-        assert_eq!(many.due().await.len() + many.due().await.len(), 6);
+        assert_eq!(offsets(&many.due().await), [14, 15, 16]);
+        many.add((20..30).map(|number| pending(number, 1)).collect());
+        assert_eq!(offsets(&many.due().await), [17, 18, 19, 20, 21], "by their number");
     }
 }

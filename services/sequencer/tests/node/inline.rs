@@ -5,7 +5,14 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use eagre_env::{Env, PlantedBug};
 use eagre_log::verify_object;
-use eagre_model::{Run, RunKind, TopicPartition, TopicRecord, batch::crc32c};
+use eagre_metadata::{
+    Changes, MetadataStore, StoreSettings,
+    rows::{
+        INLINE_RECORDS, InlineBytes, InlineHead, InlineObject, Meta, MetaName, MetaValue, ObjectStream, ROWS_FORMAT,
+        RunRow,
+    },
+};
+use eagre_model::{Run, RunKind, ShardId, TopicPartition, TopicRecord, batch::crc32c};
 use eagre_sequencer::{InlineLimits, SequencerNode, SpillSettings};
 use eagre_sequencer_api::{CommitFailure, CommitRequest, Sequencer};
 
@@ -190,6 +197,104 @@ async fn an_earlier_term_s_runs_are_taken_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_term_before_has_committed_is_answered_from_its_record() {
+    let mut play = Play::begin(env("one"), SpillSettings::default()).await;
+    let inline = play.gateway.inline([(play.partition(0), vec!["a".to_owned()])]);
+    let object = play.gateway.request([(play.partition(0), vec![batch(2)])]);
+    // With so many not answered, the ring has no place for the records of the last ones.
+    let mut many = Vec::new();
+    for _ in 0..=INLINE_RECORDS {
+        many.push(play.gateway.inline([(play.partition(0), vec!["b".to_owned()])]));
+    }
+    let requests: Vec<CommitRequest> = [inline, object].into_iter().chain(many).collect();
+    let mut said = Vec::new();
+    for request in &requests {
+        said.push(outcomes(play.gateway.send(request.clone()).await));
+    }
+    fence(&play.world).await;
+    let values = vec!["never".to_owned()];
+    let lost = play.gateway.inline([(play.partition(0), values)]);
+    assert_eq!(play.gateway.send(lost.clone()).await, None);
+    play.reopened().await;
+    for (request, said) in requests.iter().zip(&said) {
+        assert_eq!(outcomes(play.gateway.send(request.clone()).await), *said, "{}", request.object);
+    }
+    let end = 3 + i64::try_from(INLINE_RECORDS).unwrap() + 1;
+    assert_eq!(outcomes(play.gateway.send(lost.clone()).await), [appended(end)]);
+    assert_eq!(outcomes(play.gateway.send(lost).await), [appended(end)]);
+    assert_eq!(end_of(play.node.as_ref(), play.partition(0)).await, Some(end + 1));
+}
+
+/// What stands in the store, whatever a term makes of it.
+async fn store(play: &Play) -> MetadataStore {
+    let (bucket, settings) = (play.world.bucket().await, StoreSettings::for_folder());
+    MetadataStore::open(&env("looker"), bucket.store(), ShardId::FIRST, settings).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_of_what_was_spilled_but_where_the_next_begins() {
+    let mut play = Play::begin(env("one"), by_fours()).await;
+    for value in ["a", "b", "c", "d", "e"] {
+        play.append(&[value]).await;
+    }
+    eventually("four are in an object", async || play.kinds().await.len() == 2).await;
+    play.node.stop().await;
+    let store = store(&play).await;
+    let left = store.scan::<InlineObject>(.., 10).await.unwrap();
+    let keys: Vec<_> = left.iter().flat_map(|(_, row)| &row.runs).map(|key| key.last_offset).collect();
+    assert_eq!((left.len(), keys), (1, vec![4]));
+    let heads = store.scan::<InlineHead>(.., 10).await.unwrap();
+    assert_eq!(heads, [(ObjectStream::of(left[0].0), left[0].0.number)]);
+    store.close(Duration::from_secs(1)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn inline_bytes_of_format_3_are_taken_over() {
+    let mut play = Play::begin(env("one"), SpillSettings::default()).await;
+    let both = [(play.partition(0), vec!["a".to_owned(), "b".to_owned()]), (play.partition(1), vec!["c".to_owned()])];
+    let request = play.gateway.inline(both);
+    assert_eq!(outcomes(play.gateway.send(request).await).len(), 3);
+    play.append(&["d"]).await;
+    play.node.stop().await;
+
+    // As the version before left it: a row of bytes for each run.
+    let store = store(&play).await;
+    let mut changes = Changes::new();
+    for (object, row) in store.scan::<InlineObject>(.., 10).await.unwrap() {
+        for key in row.runs {
+            let run = store.get::<RunRow>(&key).await.unwrap().unwrap();
+            let start = usize::try_from(run.position_bytes).unwrap();
+            let bytes = row.bytes.slice(start..start + run.length_bytes as usize);
+            changes.put::<InlineBytes>(&key, &bytes);
+        }
+        changes.delete::<InlineObject>(&object);
+    }
+    for (stream, _) in store.scan::<InlineHead>(.., 10).await.unwrap() {
+        changes.delete::<InlineHead>(&stream);
+    }
+    changes.put::<Meta>(&MetaName::Format, &MetaValue::Number(3));
+    store.write(changes).await.unwrap();
+    store.flush().await.unwrap();
+    store.close(Duration::from_secs(1)).await.unwrap();
+
+    play.node = play.world.node_with(env("two"), "two", by_fours()).await;
+    play.node.start().await.unwrap();
+    assert_eq!(play.log(0).await, written(&["a", "b", "d"]));
+    assert_eq!(play.log(1).await, written(&["c"]));
+    play.gateway = Gateway::join(play.node.as_ref()).await;
+    play.append(&["e"]).await;
+    play.spilled(0).await;
+    play.spilled(1).await;
+    assert_eq!(play.log(0).await, written(&["a", "b", "d", "e"]));
+    assert_eq!(play.log(1).await, written(&["c"]));
+    play.node.stop().await;
+    let store = self::store(&play).await;
+    assert_eq!(store.scan::<InlineBytes>(.., 10).await, Ok(vec![]));
+    assert_eq!(store.get::<Meta>(&MetaName::Format).await, Ok(Some(MetaValue::Number(ROWS_FORMAT))));
+    store.close(Duration::from_secs(1)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_term_that_ends_between_put_and_swap_leaves_the_runs_inline() {
     let mut play = Play::begin(env("one"), by_fours()).await;
     for value in ["a", "b", "c"] {
@@ -258,10 +363,18 @@ async fn a_commit_that_its_gateway_has_the_answer_to_is_never_judged_again() {
     let second = play.gateway.inline([(play.partition(0), vec!["b".to_owned()])]);
     let second = CommitRequest { settled_below: second.object.number, ..second };
     assert_eq!(outcomes(play.gateway.send(second.clone()).await), [appended(1)]);
+    assert_eq!(outcomes(play.gateway.send(first.clone()).await), [appended(0)], "while its record is there");
+    // As many others take the places of both in the ring of records.
+    for number in 2..2 + i64::try_from(INLINE_RECORDS).unwrap() {
+        let next = play.gateway.inline([(play.partition(0), vec!["c".to_owned()])]);
+        let next = CommitRequest { settled_below: second.object.number, ..next };
+        assert_eq!(outcomes(play.gateway.send(next).await), [appended(number)]);
+    }
     let stale = play.gateway.send(first).await.unwrap();
     assert_eq!(stale.result, Err(CommitFailure::Mismatch));
     assert_eq!(outcomes(play.gateway.send(second).await), [appended(1)], "the later one is not settled");
-    assert_eq!(end_of(play.node.as_ref(), play.partition(0)).await, Some(2));
+    let end = 2 + i64::try_from(INLINE_RECORDS).unwrap();
+    assert_eq!(end_of(play.node.as_ref(), play.partition(0)).await, Some(end));
 }
 
 #[tokio::test(start_paused = true)]

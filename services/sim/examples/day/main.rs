@@ -279,13 +279,16 @@ impl Watch {
         let memory_mib = resident_mib.saturating_sub(held.folded_bytes / MIB);
         let (p50, p99) = acks.percentiles_ms();
         say(&format!(
-            "hour {:.1}: ack p50 {p50} p99 {p99} ms, {:.2} GiB in {} objects, metadata {:.0} MiB in {} objects, PUT/s {puts:.1}, GET/s \
+            "hour {:.1}: ack p50 {p50} p99 {p99} ms, {:.2} GiB in {} objects, metadata {:.0} MiB in {} objects ({} of the log, {} tables of {:.0} MiB), PUT/s {puts:.1}, GET/s \
              {:.2}, LIST/s {:.3}, DELETE/s {:.1}, memory {memory_mib} MiB and {} MiB of bucket, took {:.0?}",
             at.as_secs_f64() / HOUR.as_secs_f64(),
             held.record_bytes as f64 / GIB as f64,
             held.record_objects,
             held.other_bytes as f64 / MIB as f64,
             held.other_objects,
+            held.log_objects,
+            held.table_objects,
+            held.table_bytes as f64 / MIB as f64,
             a_second(requests.gets, self.requests.gets),
             a_second(requests.lists, self.requests.lists),
             a_second(requests.deletes, self.requests.deletes),

@@ -44,6 +44,11 @@ pub struct Holdings {
     /// All others: metadata, claims, markers.
     pub other_objects: usize,
     pub other_bytes: u64,
+    /// Of them, those of the metadata's log.
+    pub log_objects: usize,
+    /// And its tables.
+    pub table_objects: usize,
+    pub table_bytes: u64,
     /// What all of it takes here.
     pub folded_bytes: u64,
 }
@@ -104,6 +109,11 @@ impl FoldedStore {
             } else {
                 held.other_objects += 1;
                 held.other_bytes += object.length_bytes;
+                held.log_objects += usize::from(path.as_ref().starts_with("meta/0/wal/"));
+                if path.as_ref().starts_with("meta/0/compacted/") {
+                    held.table_objects += 1;
+                    held.table_bytes += object.length_bytes;
+                }
             }
         }
         held

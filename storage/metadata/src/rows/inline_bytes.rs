@@ -1,4 +1,5 @@
-//! Kind 10: the bytes of an inline run, under the key of its run. A kind of its own, so that scans of runs stay small.
+//! Kind 10: the bytes of an inline run, under the key of its run. Written up to format 3; a start that raises the format makes rows of
+//! kind 20 of them.
 //!
 //! key: slot, topic number u64, partition u32, last offset u64
 //! value v1: length, then the batches

@@ -9,6 +9,9 @@
 
 mod free;
 mod inline_bytes;
+mod inline_head;
+mod inline_object;
+mod inline_record;
 mod meta;
 mod object;
 mod partition;
@@ -21,6 +24,9 @@ mod topic_producer;
 
 pub use free::Free;
 pub use inline_bytes::InlineBytes;
+pub use inline_head::{InlineHead, ObjectStream};
+pub use inline_object::InlineObject;
+pub use inline_record::{INLINE_RECORDS, InlinePlace, InlineRecord};
 pub use meta::{Meta, MetaName, MetaValue};
 pub use object::{Object, Outcome, OutcomeMismatch, Outcomes};
 pub use partition::Partition;
@@ -39,8 +45,8 @@ use eagre_model::{TopicNumber, TopicPartition};
 use crate::codec::{Reader, RowError, Writer};
 
 /// Version of the rows as a whole, in the row [`MetaName::Format`]. 1: beside a log of SlateDB's own. 2: producers without
-/// the time of their last append.
-pub const ROWS_FORMAT: u64 = 3;
+/// the time of their last append. 3: inline bytes beside each run.
+pub const ROWS_FORMAT: u64 = 4;
 
 /// The oldest version whose rows this one reads as they are.
 pub const ROWS_FORMAT_READ_MIN: u64 = 2;
@@ -62,6 +68,10 @@ pub trait RowKind {
     fn encode_value(key: &Self::Key, value: &Self::Value) -> Bytes;
     /// The inverse. Never panics.
     fn decode_value(key: &Self::Key, bytes: &[u8]) -> Result<Self::Value, RowError>;
+    /// The same without a copy of what is large.
+    fn decode_shared(key: &Self::Key, value: &Bytes) -> Result<Self::Value, RowError> {
+        Self::decode_value(key, value)
+    }
 }
 
 /// Slot of the rows that belong to the shard itself.

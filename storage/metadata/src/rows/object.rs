@@ -165,41 +165,64 @@ impl Stretch {
     }
 }
 
+impl Object {
+    /// As the fields of a value.
+    pub(super) fn write(&self, writer: &mut Writer) {
+        writer.u128(self.request_hash).varint(self.live_bytes).varint(self.outcomes.0.len() as u64);
+        for stretch in &self.outcomes.0 {
+            stretch.first.write(writer, stretch.batches);
+        }
+    }
+
+    /// The inverse.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, RowError> {
+        let request_hash = reader.u128()?;
+        let live_bytes = reader.varint()?;
+        let count = reader.count(2)?;
+        let mut stretches = Vec::with_capacity(count);
+        for _ in 0..count {
+            stretches.push(Stretch::read(reader)?);
+        }
+        Ok(Self { request_hash, live_bytes, outcomes: Outcomes(stretches) })
+    }
+}
+
 impl RowKind for Object {
     const KIND: u8 = 8;
     type Key = ObjectId;
     type Value = Self;
 
     fn encode_key(key: &ObjectId) -> Bytes {
-        Writer::key(Self::KIND, SHARD_SLOT).u64(key.epoch.0).u64(key.incarnation).u64(key.number).finish()
+        encode_key(Self::KIND, key)
     }
 
     fn decode_key(bytes: &[u8]) -> Result<ObjectId, RowError> {
-        let mut reader = read_shard_row(bytes, Self::KIND)?;
-        let key = ObjectId { epoch: UploadEpoch(reader.u64()?), incarnation: reader.u64()?, number: reader.u64()? };
-        reader.end()?;
-        Ok(key)
+        decode_key(bytes, Self::KIND)
     }
 
     fn encode_value(_: &ObjectId, value: &Self) -> Bytes {
         let mut writer = Writer::value(1);
-        writer.u128(value.request_hash).varint(value.live_bytes).varint(value.outcomes.0.len() as u64);
-        for stretch in &value.outcomes.0 {
-            stretch.first.write(&mut writer, stretch.batches);
-        }
+        value.write(&mut writer);
         writer.finish()
     }
 
     fn decode_value(_: &ObjectId, bytes: &[u8]) -> Result<Self, RowError> {
         let mut reader = Reader::value(bytes)?;
-        let request_hash = reader.u128()?;
-        let live_bytes = reader.varint()?;
-        let count = reader.count(2)?;
-        let mut stretches = Vec::with_capacity(count);
-        for _ in 0..count {
-            stretches.push(Stretch::read(&mut reader)?);
-        }
+        let record = Self::read(&mut reader)?;
         reader.end()?;
-        Ok(Self { request_hash, live_bytes, outcomes: Outcomes(stretches) })
+        Ok(record)
     }
+}
+
+/// The key of a row of an object.
+pub(super) fn encode_key(kind: u8, key: &ObjectId) -> Bytes {
+    Writer::key(kind, SHARD_SLOT).u64(key.epoch.0).u64(key.incarnation).u64(key.number).finish()
+}
+
+/// The inverse.
+pub(super) fn decode_key(bytes: &[u8], kind: u8) -> Result<ObjectId, RowError> {
+    let mut reader = read_shard_row(bytes, kind)?;
+    let key = ObjectId { epoch: UploadEpoch(reader.u64()?), incarnation: reader.u64()?, number: reader.u64()? };
+    reader.end()?;
+    Ok(key)
 }

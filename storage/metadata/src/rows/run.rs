@@ -4,7 +4,7 @@
 //! key: slot, topic number u64, partition u32, last offset u64
 //! value v1: last - base offset, object (epoch, incarnation, number), position, length, batches,
 //!   CRC-32C (4 bytes big-endian), signed prefix-max timestamp ms
-//! value v2: the same, then where the bytes are (1 byte): 3 inline, under the same key of kind 10. 1 and 2 are reserved.
+//! value v2: the same, then where the bytes are (1 byte): 3 inline, in the row of kind 20 of its object. 1 and 2 are reserved.
 //!   A run whose bytes are in its object is written as v1
 
 use bytes::Bytes;

@@ -171,6 +171,50 @@ fn inline_bytes() {
     check::<InlineBytes>(key, Bytes::from_static(b"batch"), golden);
 }
 
+const OBJECT: ObjectId = ObjectId { epoch: UploadEpoch(1), incarnation: 2, number: 0x0105 };
+
+#[test]
+fn inline_object() {
+    let runs = vec![
+        RunKey { partition: PARTITION, last_offset: 0x0abc },
+        RunKey { partition: TopicPartition { partition: 8, ..PARTITION }, last_offset: 0 },
+    ];
+    check::<InlineObject>(
+        OBJECT,
+        InlineObject { runs, bytes: Bytes::from_static(b"batch") },
+        ["14 00 0000000000000001 0000000000000002 0000000000000105", "01 02 8202 07 bc15 8202 08 00 05 6261746368"],
+    );
+    let key = InlineObject::encode_key(&OBJECT);
+    let stored =
+        InlineObject::encode_value(&OBJECT, &InlineObject { runs: Vec::new(), bytes: Bytes::from_static(b"batch") });
+    let shared = InlineObject::decode_shared(&InlineObject::decode_key(&key).unwrap(), &stored).unwrap();
+    assert_eq!(shared.bytes.as_ptr_range().end, stored.as_ptr_range().end, "the bytes are a part of the value");
+}
+
+#[test]
+fn inline_head() {
+    check::<InlineHead>(ObjectStream::of(OBJECT), 0x0105, ["15 00 0000000000000001 0000000000000002", "01 8502"]);
+}
+
+#[test]
+fn inline_record() {
+    let outcomes = Outcomes::new([(Outcome::Appended { base_offset: 9 }, 1)]);
+    let record = Object { request_hash: 0xff, live_bytes: 5, outcomes };
+    check::<InlineRecord>(
+        InlinePlace::of(OBJECT),
+        InlineRecord { number: OBJECT.number, record },
+        ["16 00 0000000000000001 0000000000000002 05", "01 8502 000000000000000000000000000000ff 05 01 010109"],
+    );
+    let elsewhere = InlineRecord::encode_key(&InlinePlace::of(ObjectId { number: 6, ..OBJECT }));
+    let key = InlineRecord::decode_key(&elsewhere).unwrap();
+    let outcomes = Outcomes::new([]);
+    let record = InlineRecord { number: 5, record: Object { request_hash: 0, live_bytes: 0, outcomes } };
+    let value = InlineRecord::encode_value(&key, &record);
+    assert_eq!(InlineRecord::decode_value(&key, &value), Err(RowError::OutOfRange("number")));
+    let beyond = [&elsewhere[..elsewhere.len() - 1], &[64]].concat();
+    assert_eq!(InlineRecord::decode_key(&beyond), Err(RowError::OutOfRange("place")));
+}
+
 #[test]
 fn runs_sort_by_their_last_offset() {
     let key = |last_offset| RunRow::encode_key(&RunKey { partition: PARTITION, last_offset });
@@ -385,6 +429,9 @@ fn kinds_differ() {
         Free::KIND,
         InlineBytes::KIND,
         TopicProducer::KIND,
+        InlineObject::KIND,
+        InlineHead::KIND,
+        InlineRecord::KIND,
     ];
-    assert_eq!(kinds, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 19]);
+    assert_eq!(kinds, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 19, 20, 21, 22]);
 }

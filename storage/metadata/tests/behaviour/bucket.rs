@@ -116,6 +116,12 @@ impl TestBucket {
         paths
     }
 
+    /// Lengths of all objects whose path contains the text.
+    pub async fn sizes(&self, path: &str) -> Vec<u64> {
+        let all: Vec<ObjectMeta> = self.memory.list(None).try_collect().await.unwrap();
+        all.into_iter().filter(|object| object.location.as_ref().contains(path)).map(|object| object.size).collect()
+    }
+
     /// Waits, takes time, fails: whatever stands before the request itself.
     async fn before(&self, path: &str) -> Result<()> {
         let mut faults = self.faults.subscribe();

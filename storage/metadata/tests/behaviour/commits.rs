@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use eagre_metadata::StoreSettings;
+use bytes::Bytes;
+use eagre_metadata::{Changes, StoreSettings, rows::InlineObject};
+use eagre_model::{ObjectId, UploadEpoch};
 use futures::future::join_all;
 use tokio::time::Instant;
 
@@ -53,6 +55,37 @@ async fn concurrent_flushes_are_not_merged() {
     // commits of all, writes them as one batch and flushes once.
     assert_eq!(bucket.count("PUT", "/wal/"), 8);
     assert!(started.elapsed() >= LATENCY * 8, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_rows_that_have_gone_are_in_no_table() {
+    let bucket = TestBucket::new();
+    let store = open_with(&env(1), &bucket, StoreSettings::for_object_store()).await.unwrap();
+    let object = |number| ObjectId { epoch: UploadEpoch(1), incarnation: 1, number };
+    let bytes =
+        Bytes::from((0..256 << 10).map(|at: u32| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect::<Vec<_>>());
+    let row = InlineObject { runs: Vec::new(), bytes };
+    store.large_rows_have_gone();
+    for round in 0..3 {
+        let numbers = round * 20..(round + 1) * 20;
+        for number in numbers.clone() {
+            let mut changes = tail(number, 1);
+            changes.put::<InlineObject>(&object(number), &row);
+            store.write(changes).await.unwrap();
+            store.flush().await.unwrap();
+        }
+        let mut changes = Changes::new();
+        numbers.clone().for_each(|number| changes.delete::<InlineObject>(&object(number)));
+        store.write(changes).await.unwrap();
+        store.flush().await.unwrap();
+        store.large_rows_have_gone();
+        let tables = usize::try_from(round + 1).unwrap();
+        eventually("one table a round", async || bucket.objects("/compacted/").await.len() == tables).await;
+        assert_eq!(next_offset(&store, numbers.start).await, Some(1));
+        assert_eq!(store.get::<InlineObject>(&object(numbers.start)).await, Ok(None));
+    }
+    let bytes: u64 = bucket.sizes("/compacted/").await.iter().sum();
+    assert!(bytes < 64 << 10, "{bytes} bytes of tables");
 }
 
 #[tokio::test(start_paused = true)]

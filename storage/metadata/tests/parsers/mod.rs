@@ -3,8 +3,8 @@
 
 use eagre_metadata::RowKind;
 use eagre_metadata::rows::{
-    Free, InlineBytes, Meta, Object, Outcomes, Partition, Producer, RunRow, Tail, Topic, TopicName, TopicProducer,
-    WINDOW_BATCHES, WINDOW_PARTS, WINDOW_REQUESTS,
+    Free, InlineBytes, InlineHead, InlineObject, InlineRecord, Meta, Object, Outcomes, Partition, Producer, RunRow,
+    Tail, Topic, TopicName, TopicProducer, WINDOW_BATCHES, WINDOW_PARTS, WINDOW_REQUESTS,
 };
 
 /// A row as input: the key's length in a byte, the key, the value.
@@ -40,6 +40,13 @@ pub fn row(bytes: &[u8]) {
         }
         Some(&Free::KIND) => drop(decoded::<Free>(key, value)),
         Some(&InlineBytes::KIND) => drop(decoded::<InlineBytes>(key, value)),
+        Some(&InlineObject::KIND) => drop(decoded::<InlineObject>(key, value)),
+        Some(&InlineHead::KIND) => drop(decoded::<InlineHead>(key, value)),
+        Some(&InlineRecord::KIND) => {
+            if let Some(row) = decoded::<InlineRecord>(key, value) {
+                expand(&row.record.outcomes);
+            }
+        }
         _ => {}
     }
 }

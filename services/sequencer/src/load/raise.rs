@@ -1,0 +1,63 @@
+//! Rows of earlier formats, made into what this one writes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use eagre_metadata::{
+    Changes, MetadataStore,
+    rows::{InlineBytes, InlineHead, InlineObject, ObjectStream, RunKey, RunRow},
+};
+use eagre_model::{ObjectId, Run, RunKind};
+
+use super::LoadError;
+use crate::beside::Pages;
+
+const PAGE_BYTES: usize = 1 << 20;
+/// No commit was larger.
+const OBJECT_BYTES_MAX: usize = 16 << 20;
+
+/// Up to format 3 each inline run had its bytes under its own key. Returns the heads of the streams that have some. All of it is in memory
+/// for a moment: that much is never left inline.
+pub async fn inline_objects(
+    store: &MetadataStore,
+    changes: &mut Changes,
+) -> Result<BTreeMap<ObjectStream, u64>, LoadError> {
+    let mut objects = BTreeMap::<ObjectId, Vec<(RunKey, Run, Bytes)>>::new();
+    let mut pages = Pages::<InlineBytes>::new(store, PAGE_BYTES);
+    loop {
+        let page = pages.next().await?;
+        if page.is_empty() {
+            break;
+        }
+        for (key, bytes) in page {
+            changes.delete::<InlineBytes>(&key);
+            let run = store.get::<RunRow>(&key).await?.filter(|run| run.kind == RunKind::Inline);
+            let run = run.ok_or_else(|| LoadError::Inconsistent(format!("inline bytes without a run: {key:?}")))?;
+            objects.entry(run.object).or_default().push((key, run, bytes));
+        }
+    }
+    let mut heads = BTreeMap::new();
+    for (object, runs) in objects {
+        let row =
+            joined(&runs).ok_or_else(|| LoadError::Inconsistent(format!("inline bytes of {object} are too many")))?;
+        changes.put::<InlineObject>(&object, &row);
+        // By ascending numbers, so the first is the lowest.
+        heads.entry(ObjectStream::of(object)).or_insert(object.number);
+    }
+    for (stream, head) in &heads {
+        changes.put::<InlineHead>(stream, head);
+    }
+    Ok(heads)
+}
+
+/// One object with every run at its position; what is between them belongs to runs that are elsewhere by now.
+fn joined(runs: &[(RunKey, Run, Bytes)]) -> Option<InlineObject> {
+    let mut whole = Vec::new();
+    for (_, run, bytes) in runs {
+        let start = usize::try_from(run.position_bytes).ok()?;
+        let end = start.checked_add(bytes.len()).filter(|end| *end <= OBJECT_BYTES_MAX)?;
+        whole.resize(whole.len().max(end), 0);
+        whole[start..end].copy_from_slice(bytes);
+    }
+    Some(InlineObject { runs: runs.iter().map(|(key, ..)| *key).collect(), bytes: whole.into() })
+}
