@@ -27,6 +27,8 @@ use crate::{
 
 /// The state of a producer in a topic may be so many times larger than that in a partition.
 const TOPIC_PRODUCER_WEIGHT: usize = 8;
+/// Before it, a producer id was taken from whoever made one up.
+const ISSUED_IDS_FORMAT: u64 = 3;
 /// Before it, each inline run had a row of its bytes.
 const INLINE_OBJECTS_FORMAT: u64 = 4;
 /// How many rows one scan of the load takes.
@@ -109,10 +111,15 @@ pub async fn load(
     let next_topic = number(MetaName::NextTopicNumber).unwrap_or(1);
     let (topics, tails) = load_topics(store, next_topic).await?;
     let next_incarnation = number(MetaName::NextIncarnation).unwrap_or(1);
-    let next_producer_id = number(MetaName::NextProducerId).unwrap_or(FIRST_PRODUCER_ID);
+    let mut next_producer_id = number(MetaName::NextProducerId).unwrap_or(FIRST_PRODUCER_ID);
     let forgotten_below = number(MetaName::ProducersForgottenBelow).unwrap_or(0);
     let mut heads: BTreeMap<_, _> = scan_all::<InlineHead>(store).await?.into_iter().collect();
-    if number(MetaName::Format).is_some_and(|format| format < INLINE_OBJECTS_FORMAT) {
+    let format = number(MetaName::Format).unwrap_or(ROWS_FORMAT);
+    if format < ISSUED_IDS_FORMAT {
+        next_producer_id = next_producer_id.max(raise::first_unused_producer_id(store).await?);
+        changes.put::<Meta>(&MetaName::NextProducerId, &MetaValue::Number(next_producer_id));
+    }
+    if format < INLINE_OBJECTS_FORMAT {
         heads.extend(raise::inline_objects(store, &mut changes).await?);
     }
     let loaded = Loaded {

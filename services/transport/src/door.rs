@@ -18,9 +18,11 @@ use crate::{
     guarded::Guarded,
     metrics,
     peers::{PeerLease, PeerMemory},
+    rate::Rates,
 };
 
-/// The bounds of the connections of one port.
+/// The bounds of the connections of one port. As many as may be open may be made in ten seconds, and twice as
+/// many at once.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionBounds {
     /// Connections of all sources together.
@@ -74,6 +76,7 @@ pub struct Acceptor {
     bounds: ConnectionBounds,
     memory: PeerMemory,
     inside: Arc<Mutex<Inside>>,
+    rates: Rates,
     trouble: Seldom,
     full: Seldom,
 }
@@ -102,6 +105,10 @@ pub(crate) enum Full {
     Total,
     Source,
     Memory,
+    /// Too many were made of late.
+    Rate,
+    /// By this source.
+    SourceRate,
 }
 
 impl Full {
@@ -110,6 +117,8 @@ impl Full {
             Self::Total => "total",
             Self::Source => "source",
             Self::Memory => "memory",
+            Self::Rate => "rate",
+            Self::SourceRate => "source_rate",
         }
     }
 }
@@ -119,7 +128,9 @@ impl Acceptor {
     pub fn new(listener: Box<dyn Listener>, port: Port, bounds: ConnectionBounds, memory: PeerMemory) -> Self {
         metrics::describe();
         metrics::connections(port, 0);
-        Self { listener, port, bounds, memory, inside: Arc::default(), trouble: Seldom::new(), full: Seldom::new() }
+        let rates = Rates::new(bounds.connections_max, bounds.connections_per_source_max);
+        let (inside, trouble, full) = (Arc::default(), Seldom::new(), Seldom::new());
+        Self { listener, port, bounds, memory, inside, rates, trouble, full }
     }
 
     /// The address bound.
@@ -146,7 +157,7 @@ impl Acceptor {
         }
     }
 
-    fn enter(&self, address: IpAddr) -> Result<Entry, Full> {
+    fn enter(&mut self, address: IpAddr) -> Result<Entry, Full> {
         let source = source_of(address);
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         if inside.connections >= self.bounds.connections_max {
@@ -159,6 +170,13 @@ impl Acceptor {
             }
         }
         let memory = self.memory.connection().ok_or(Full::Memory)?;
+        // Its source first: what one is refused, others do not lack.
+        if source.is_some_and(|source| !self.rates.take_of(source)) {
+            return Err(Full::SourceRate);
+        }
+        if !self.rates.take() {
+            return Err(Full::Rate);
+        }
         if let Some(source) = source {
             *inside.by_source.entry(source).or_default() += 1;
         }
@@ -171,7 +189,7 @@ impl Acceptor {
         metrics::refused(self.port, full);
         if let Some(held_back) = self.full.turn() {
             let (port, bound) = (self.port.name(), full.name());
-            warn!(%peer, port, bound, held_back, "connections are refused, there are too many");
+            warn!(%peer, port, bound, held_back, "connections are refused, there are too many, or too many are made");
         }
     }
 }

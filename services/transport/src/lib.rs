@@ -16,6 +16,7 @@ mod guarded;
 mod leases;
 mod metrics;
 mod peers;
+mod rate;
 mod server;
 mod windows;
 

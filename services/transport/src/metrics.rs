@@ -20,7 +20,7 @@ pub(crate) fn describe() {
     describe_counter!(CALLS_REFUSED, "Calls refused because there were too many open ones");
     for port in [Port::Grpc, Port::Http] {
         counter!(LATE, "port" => port.name()).increment(0);
-        for full in [Full::Total, Full::Source, Full::Memory] {
+        for full in [Full::Total, Full::Source, Full::Memory, Full::Rate, Full::SourceRate] {
             counter!(REFUSED, "port" => port.name(), "bound" => full.name()).increment(0);
         }
     }

@@ -144,6 +144,21 @@ async fn a_request_is_one_trace_with_links_to_what_it_shares() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_json_request_is_a_part_of_its_caller_s_trace() {
+    let collector = Collector::default();
+    let server = start(&serve(collector.clone()).await);
+    create_topic(&server).await;
+    let body = br#"{"records": [{"value": "v"}]}"#;
+    for headers in ["application/json", &format!("application/json\r\nTraceparent: {CALLER}")] {
+        let (status, answer) = server.http("POST", "/v1/topics/t/records", headers, body).unwrap();
+        assert_eq!(status, 200, "{answer}");
+    }
+    assert!(server.terminate().success());
+    let produce = collector.one("produce");
+    assert_eq!((hex(&produce.trace_id), hex(&produce.parent_span_id)), (TRACE_ID.into(), "b7ad6b7169203331".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_collector_that_takes_nothing_costs_one_line_of_log() {
     let collector = Collector::default();
     collector.refuses.store(true, Ordering::Relaxed);

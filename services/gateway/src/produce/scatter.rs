@@ -29,6 +29,13 @@ struct Part {
     places: Vec<usize>,
 }
 
+impl Part {
+    /// For so many records.
+    fn of(count: usize) -> Self {
+        Self { records: Vec::with_capacity(count), places: Vec::with_capacity(count) }
+    }
+}
+
 /// Checks a request, places its records and hands the parts to the pipeline. The reply is given in any case.
 pub(super) fn submit(
     shared: &Shared,
@@ -113,12 +120,23 @@ fn records_of(payload: Option<Payload>) -> Result<Vec<Record>, Refusal> {
 
 /// Records of one key keep their order. Those without a key stay together.
 fn place(placement: &Placement, records: Vec<Record>, keyless: u32) -> BTreeMap<u32, Part> {
-    let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
-    for (place, record) in records.into_iter().enumerate() {
+    let partition_of = |record: &Record| {
         let of_key = record.key.as_deref().and_then(|key| partition_for_key(placement, key));
-        let part = parts.entry(of_key.unwrap_or(keyless)).or_default();
-        part.records.push(record);
-        part.places.push(place);
+        of_key.unwrap_or(keyless)
+    };
+    let partitions: Vec<u32> = records.iter().map(partition_of).collect();
+    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+    for partition in &partitions {
+        *counts.entry(*partition).or_default() += 1;
+    }
+    // Of their length: most parts of a request over many partitions have one record, and a list that grows begins with four.
+    let mut parts: BTreeMap<u32, Part> =
+        counts.into_iter().map(|(partition, count)| (partition, Part::of(count))).collect();
+    for (place, (record, partition)) in records.into_iter().zip(partitions).enumerate() {
+        if let Some(part) = parts.get_mut(&partition) {
+            part.records.push(record);
+            part.places.push(place);
+        }
     }
     parts
 }

@@ -7,6 +7,7 @@ use eagre_proto::v1::{
     Header, InitProducerRequest, ProduceRequest, ProducerSequence, Record, RecordList, produce_request::Payload,
     produce_service_client::ProduceServiceClient,
 };
+use eagre_trace::TRACEPARENT;
 use eagre_transport::MESSAGE_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +103,7 @@ pub(super) async fn produce(
     Path(topic): Path<String>,
     request: Request,
 ) -> Result<Json<Produced>, ApiError> {
+    let caller = request.headers().get(TRACEPARENT).and_then(|caller| caller.to_str().ok()?.parse().ok());
     let (body, _granted) = api.budget.read::<ProduceBody>(request).await?;
     let count = body.records.len();
     let partition = body.partition;
@@ -115,8 +117,11 @@ pub(super) async fn produce(
     let mut service = ProduceServiceClient::new(api.routes)
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
         .max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let answer =
-        service.produce(ProduceRequest { topic, partition, payload, producer, topic_id: None }).await?.into_inner();
+    let mut request = tonic::Request::new(ProduceRequest { topic, partition, payload, producer, topic_id: None });
+    if let Some(caller) = caller {
+        request.metadata_mut().insert(TRACEPARENT, caller);
+    }
+    let answer = service.produce(request).await?.into_inner();
     let positions = match partition {
         Some(partition) => {
             (answer.base_offset..).take(count).map(|offset| PositionBody { partition, offset }).collect()

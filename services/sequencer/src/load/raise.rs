@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use eagre_metadata::{
     Changes, MetadataStore,
-    rows::{InlineBytes, InlineHead, InlineObject, ObjectStream, RunKey, RunRow},
+    rows::{InlineBytes, InlineHead, InlineObject, ObjectStream, Producer, RunKey, RunRow, TopicProducer},
 };
 use eagre_model::{ObjectId, Run, RunKind};
 
@@ -15,6 +15,33 @@ use crate::beside::Pages;
 const PAGE_BYTES: usize = 1 << 20;
 /// No commit was larger.
 const OBJECT_BYTES_MAX: usize = 16 << 20;
+
+/// No service gives out so many ids in its life, so what a client made up beyond is in nobody's way.
+const IDS_WITHIN_REACH: i64 = 1 << 62;
+
+/// Up to format 2 a client might write under an id that nobody was given. Whoever is given one from now on gets one above all of
+/// those: under the same, what it writes would pass for a repetition.
+pub async fn first_unused_producer_id(store: &MetadataStore) -> Result<u64, LoadError> {
+    let is_within_reach = |id: &i64| *id < IDS_WITHIN_REACH;
+    let mut highest = None;
+    let mut pages = Pages::<Producer>::new(store, PAGE_BYTES);
+    loop {
+        let page = pages.next().await?;
+        if page.is_empty() {
+            break;
+        }
+        highest = highest.max(page.iter().map(|(key, _)| key.producer.0).filter(is_within_reach).max());
+    }
+    let mut pages = Pages::<TopicProducer>::new(store, PAGE_BYTES);
+    loop {
+        let page = pages.next().await?;
+        if page.is_empty() {
+            break;
+        }
+        highest = highest.max(page.iter().map(|(key, _)| key.producer.0).filter(is_within_reach).max());
+    }
+    Ok(highest.map_or(0, |id| id.unsigned_abs() + 1))
+}
 
 /// Up to format 3 each inline run had its bytes under its own key. Returns the heads of the streams that have some. All of it is in memory
 /// for a moment: that much is never left inline.

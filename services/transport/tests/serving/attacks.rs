@@ -79,6 +79,23 @@ async fn one_source_does_not_take_all_connections() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_source_does_not_make_connections_without_end() {
+    let world = World::new(bounded(1_000, 20)).await;
+    let mut taken = 0;
+    for _ in 0..10_000 {
+        // Closed at once by whoever makes it, so that few are open.
+        taken += usize::from(!is_refused(world.network.connect_from(stranger(1)).await.unwrap()).await);
+        sleep(Duration::from_millis(1)).await;
+    }
+    // 40 at once, and 2 a second while it lasts, which is 10 to 20 s.
+    assert!((40..=90).contains(&taken), "{taken}");
+    assert!(!is_refused(world.network.connect_from(stranger(2)).await.unwrap()).await);
+    is_served(&world).await;
+    sleep(Duration::from_secs(10)).await;
+    assert!(!is_refused(world.network.connect_from(stranger(1)).await.unwrap()).await, "it may again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_does_not_begin_is_cut_off() {
     let world = World::new(bounded(10, 100)).await;
     let began = Instant::now();
