@@ -72,12 +72,11 @@ pub struct DevArgs {
     /// Listen on addresses that other machines reach, though nothing is encrypted and everyone may read and write
     #[arg(long, env = "EAGRE_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
-    /// Connections that each of the two ports takes; those beyond are closed at once
+    /// Connections that each of the two ports takes, and that are made in ten seconds; those beyond are closed at once
     #[arg(long, value_name = "N", env = "EAGRE_MAX_CONNECTIONS", default_value_t = 12_000)]
     #[arg(value_parser = connections, allow_negative_numbers = true)]
     pub max_connections: u32,
-    /// Connections that each port takes from one address, or from one IPv6 network of 64 bits; those of this machine are
-    /// not counted
+    /// The same from one address, or from one IPv6 network of 64 bits; those of this machine are not counted
     #[arg(long, value_name = "N", env = "EAGRE_MAX_CONNECTIONS_PER_SOURCE", default_value_t = 1_000)]
     #[arg(value_parser = connections, allow_negative_numbers = true)]
     pub max_connections_per_source: u32,

@@ -29,7 +29,7 @@ use crate::{
     load::Loaded,
     published::Delta,
     spill::PendingObject,
-    telemetry,
+    sweep, telemetry,
     topics::{self, Birth},
 };
 
@@ -142,7 +142,7 @@ pub enum Answer {
     Joined(oneshot::Sender<Joined>, Joined),
     /// To a new producer.
     Producer(oneshot::Sender<ProducerId>, ProducerId),
-    /// To whoever turns inline runs into objects.
+    /// To whoever turns what is inline into objects.
     Adopted(oneshot::Sender<Vec<PendingObject>>, Vec<PendingObject>),
     /// To the same.
     Swapped(oneshot::Sender<Swapped>, Swapped),
@@ -285,7 +285,7 @@ impl<'a> Group<'a> {
         if let Some(record) = record {
             let answer = answer_of(record, hash, request);
             if answer.is_some() && request.inline.is_some() {
-                // An earlier term's, perhaps: this one has to know that it may go.
+                // An earlier term's, perhaps: this one has to know that it may go. Of one in the ring nothing is deleted then.
                 self.state.settled.add(request.object);
             }
             return answer.ok_or(CommitFailure::Mismatch);
@@ -393,6 +393,10 @@ impl<'a> Group<'a> {
     /// An epoch above the present one was never given out: the gateway's next upload gets the right one.
     fn check_epoch(&self, request: &CommitRequest) -> Result<(), CommitFailure> {
         let epochs = self.state.epochs;
+        if request.inline.is_some() && sweep::has_dropped_inline(request.object.epoch, epochs.floor) {
+            // It may have been committed, and nobody knows any more.
+            return Err(CommitFailure::Mismatch);
+        }
         let is_open = (epochs.floor..=epochs.current).contains(&request.object.epoch);
         if is_open { Ok(()) } else { Err(CommitFailure::EpochBelowFloor { upload_epoch: epochs.current }) }
     }

@@ -68,8 +68,9 @@ async fn read(
         None => store.get::<InlineObject>(&run.object).await?.map(|row| row.bytes),
     };
     let Some(object) = object else { return Ok(None) };
-    // Beyond its object: corrupt, which the reader says of bytes that are missing for good.
-    let bytes = bytes_of(run, &object).ok();
+    // A copy: who keeps it would keep the whole object, or the object of the log that it was replayed from. Beyond its object:
+    // corrupt, which the reader says of bytes that are missing for good.
+    let bytes = bytes_of(run, &object).ok().map(|bytes| Bytes::copy_from_slice(&bytes));
     *last = Some((run.object, object));
     Ok(bytes)
 }

@@ -9,7 +9,7 @@ use eagre_model::{ObjectId, Run, RunKind, TopicPartition, batch::crc32c_combine}
 /// How much may be inline before gateways are asked to make objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InlineLimits {
-    /// Bytes of batches.
+    /// Bytes of commits of which something is inline.
     pub bytes: u64,
     /// Runs: each is a row.
     pub runs: usize,

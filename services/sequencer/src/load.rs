@@ -164,7 +164,7 @@ fn check_identity(
             return Ok(());
         }
         Some(MetaValue::Number(ROWS_FORMAT)) => {}
-        // New rows are of the new format; those that there are stay readable.
+        // New rows are of the new format; those that there are stay readable, or are made anew below.
         Some(MetaValue::Number(ROWS_FORMAT_READ_MIN..ROWS_FORMAT)) => {
             changes.put::<Meta>(&MetaName::Format, &MetaValue::Number(ROWS_FORMAT));
         }

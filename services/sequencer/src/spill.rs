@@ -2,7 +2,7 @@
 //!
 //! An object holds the bytes of many inline runs, by partition and offset, as a gateway's does. When it is durable the
 //! committer replaces their rows, in one write. Whatever fails before that only delays it: the rows are still there. What
-//! an earlier term left inline is adopted at the start, by its rows; the bytes are read when they are needed.
+//! an earlier term left inline is adopted at the start, by its rows; the bytes are read again when they are needed.
 //! A swap is the moment at which rows in memory are few for their size, so it is when a table is made of them.
 
 mod pack;
@@ -135,20 +135,21 @@ impl Spiller {
             if page.is_empty() {
                 return Ok(found);
             }
+            let keys: Vec<RunKey> = page.iter().flat_map(|(_, row)| row.runs.iter().copied()).collect();
+            let look_up = |key: RunKey| async move { self.store.get::<RunRow>(&key).await };
+            let runs: Vec<Option<Run>> =
+                stream::iter(keys).map(look_up).buffered(LOOKUPS_PARALLEL).try_collect().await?;
+            let mut runs = runs.into_iter();
             for (object, row) in page {
-                let look_up = |key: RunKey| async move { self.store.get::<RunRow>(&key).await.map(|run| (key, run)) };
-                let looked_up: Vec<(RunKey, Option<Run>)> =
-                    stream::iter(row.runs).map(look_up).buffered(LOOKUPS_PARALLEL).try_collect().await?;
                 let is_of_it = |run: &Run| run.kind == RunKind::Inline && run.object == object;
-                let runs: Vec<_> = looked_up
-                    .into_iter()
-                    .filter_map(|(key, run)| Some((key.partition, run.filter(is_of_it)?)))
-                    .collect();
-                if runs.is_empty() {
+                let of_it = row.runs.iter().zip(runs.by_ref());
+                let of_it: Vec<_> =
+                    of_it.filter_map(|(key, run)| Some((key.partition, run.filter(is_of_it)?))).collect();
+                if of_it.is_empty() {
                     error!(%object, "inline bytes without a run");
                     continue;
                 }
-                found.push(PendingObject { object, runs, length_bytes: row.bytes.len() as u64, bytes: None });
+                found.push(PendingObject { object, runs: of_it, length_bytes: row.bytes.len() as u64, bytes: None });
             }
         }
     }

@@ -4,7 +4,8 @@
 //! object, since its live bytes say when the object may go. So when a term moves the floor, the records that it has
 //! passed are looked through, and those without live bytes are deleted. The others stay whole:
 //! outcomes are stored as stretches and take fewer bytes than rewriting the rows would. Records of inline commits go some epochs
-//! later, so that a gateway that could reach nobody for several terms still has its answer. A sweep that a crash cuts short
+//! later, so that a gateway that could reach nobody for several terms still has its answer; one that comes after that is told that the outcome is
+//! unknown. A sweep that a crash cuts short
 //! is not taken up again; what it leaves is a few dozen bytes for each object that was refused as a whole.
 
 use std::sync::Arc;
@@ -54,8 +55,8 @@ impl Sweeper {
             let unneeded = page.into_iter().filter(|(_, record)| record.live_bytes == 0);
             self.drop_records(unneeded.map(|(object, _)| object).collect(), Vec::new()).await?;
         }
-        let earlier = |epoch: UploadEpoch| first_place(UploadEpoch(epoch.0.saturating_sub(INLINE_EPOCHS)));
-        let mut pages = Pages::<InlineRecord>::within(&self.store, PAGE_BYTES, earlier(floor_before)..earlier(floor));
+        let passed = first_place(inline_floor(floor_before))..first_place(inline_floor(floor));
+        let mut pages = Pages::<InlineRecord>::within(&self.store, PAGE_BYTES, passed);
         loop {
             let page = pages.next().await?;
             if page.is_empty() {
@@ -71,6 +72,16 @@ impl Sweeper {
         }
         ask(&self.queue, |answer| Work::Drop { objects, inline, answer }).await
     }
+}
+
+/// Below it, records of inline commits are dropped.
+fn inline_floor(floor: UploadEpoch) -> UploadEpoch {
+    UploadEpoch(floor.0.saturating_sub(INLINE_EPOCHS))
+}
+
+/// Whether the record of an inline commit of this epoch may have been dropped.
+pub fn has_dropped_inline(epoch: UploadEpoch, floor: UploadEpoch) -> bool {
+    epoch < inline_floor(floor)
 }
 
 fn first_object(epoch: UploadEpoch) -> ObjectId {

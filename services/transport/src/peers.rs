@@ -39,6 +39,16 @@ impl PeerMemory {
         Self { free_bytes: Arc::new(AtomicUsize::new(total_bytes)), connections_bytes: Arc::default(), total_bytes }
     }
 
+    /// How many connections there may be, while there are few calls.
+    pub fn connections_max(&self) -> usize {
+        self.total_bytes / 4 * 3 / CONNECTION_BYTES
+    }
+
+    /// How many calls may be open, while there are few connections.
+    pub fn calls_max(&self) -> usize {
+        (self.total_bytes - self.kept_for_connections()) / CALL_BYTES
+    }
+
     /// How many calls fit into what is free.
     pub(crate) fn calls_left(&self) -> usize {
         self.free_bytes.load(Ordering::Relaxed).saturating_sub(self.kept_for_connections()) / CALL_BYTES
@@ -88,12 +98,13 @@ mod tests {
     fn connections_leave_a_quarter_for_calls_and_calls_leave_a_little_for_connections() {
         let memory = PeerMemory::of(160 * CONNECTION_BYTES);
         let connections: Vec<_> = std::iter::from_fn(|| memory.connection()).collect();
-        assert_eq!(connections.len(), 120);
+        assert_eq!((connections.len(), memory.connections_max()), (120, 120));
         let calls: Vec<_> = std::iter::from_fn(|| memory.call()).collect();
         assert_eq!(calls.len(), 30 * CONNECTION_BYTES / CALL_BYTES);
         assert!(memory.connection().is_none());
         drop(connections);
         let more: Vec<_> = std::iter::from_fn(|| memory.call()).collect();
+        assert_eq!(calls.len() + more.len(), memory.calls_max());
         let connections: Vec<_> = std::iter::from_fn(|| memory.connection()).collect();
         assert_eq!(connections.len(), 10);
         drop((connections, calls, more));

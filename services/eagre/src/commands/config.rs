@@ -34,7 +34,9 @@ async fn check(args: &ConfigCheckArgs, sources: &Sources, warnings: &[Failure]) 
             let settings = sources.settings.iter().map(|setting| json(setting).to_string() + "\n");
             let memory = args.dev.memory_limit.rows().into_iter();
             let memory: Vec<_> = memory.map(|(what, bytes)| json!({ "for": what, "bytes": bytes })).collect();
-            settings.collect::<String>() + &json!({ "memory": memory }).to_string() + "\n"
+            let peers = args.dev.memory_limit.peers();
+            let room = json!({ "connections": peers.connections_max(), "calls": peers.calls_max() });
+            settings.collect::<String>() + &json!({ "memory": memory, "room_for": room }).to_string() + "\n"
         }
     })?;
     Ok(ExitCode::SUCCESS)
@@ -57,7 +59,7 @@ fn text(settings: &[Effective]) -> String {
     out
 }
 
-/// How the limit of memory is divided.
+/// How the limit of memory is divided, and how many clients that is room for.
 fn memory(plan: &MemoryPlan) -> String {
     let rows = plan.rows();
     let width = rows.iter().map(|(what, _)| what.len()).max().unwrap_or(0);
@@ -66,6 +68,12 @@ fn memory(plan: &MemoryPlan) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(out, "{what:<width$}  {:>5}", bytes >> 20);
     }
+    let peers = plan.peers();
+    let (connections, calls) = (peers.connections_max(), peers.calls_max());
+    let _ = writeln!(
+        out,
+        "\nThere is room for {connections} connections, or for {calls} open calls where connections are few."
+    );
     out
 }
 

@@ -163,14 +163,18 @@ fn the_limit_of_memory_is_divided_for_all_to_see() {
     let (_folder, path) = file("memory_limit = '1GiB'\n");
     let (status, stdout, stderr) = ended(&mut check(&["--config", &path]));
     assert_eq!(status, Some(0), "{stderr}");
-    let parts = stdout.lines().skip_while(|line| !line.starts_with("MEMORY")).skip(1);
+    let parts =
+        stdout.lines().skip_while(|line| !line.starts_with("MEMORY")).skip(1).take_while(|line| !line.is_empty());
     let mib = parts.map(|line| line.split_whitespace().last().unwrap().parse::<u64>().unwrap());
     let mib: Vec<_> = mib.collect();
     assert!(mib.len() > 10 && (1_000..=1_024).contains(&mib.iter().sum::<u64>()), "{stdout}");
+    assert!(stdout.lines().last().unwrap().starts_with("There is room for"), "{stdout}");
     let (_, stdout, _) = ended(&mut check(&["--format", "json"]));
     let last: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
     let bytes: u64 = last["memory"].as_array().unwrap().iter().map(|part| part["bytes"].as_u64().unwrap()).sum();
     assert!(bytes <= 512 << 20 && bytes > 511 << 20, "{bytes}");
+    let (connections, calls) = (&last["room_for"]["connections"], &last["room_for"]["calls"]);
+    assert!(connections.as_u64().unwrap() > 1_500 && calls.as_u64().unwrap() > 3_500, "{last}");
     for (limit, said) in
         [("100MiB", "362MiB is the smallest limit"), ("1TiB", "16GiB is the largest"), ("much", "2GiB")]
     {

@@ -8,9 +8,11 @@ use eagre_metadata::{
     rows::{InlineBytes, InlineHead, InlineObject, ObjectStream, Producer, RunKey, RunRow, TopicProducer},
 };
 use eagre_model::{ObjectId, Run, RunKind};
+use futures::{StreamExt, TryStreamExt, stream};
+use tracing::error;
 
 use super::LoadError;
-use crate::beside::Pages;
+use crate::beside::{LOOKUPS_PARALLEL, Pages};
 
 const PAGE_BYTES: usize = 1 << 20;
 /// No commit was larger.
@@ -56,11 +58,15 @@ pub async fn inline_objects(
         if page.is_empty() {
             break;
         }
-        for (key, bytes) in page {
+        let look_up = |(key, bytes)| async move { store.get::<RunRow>(&key).await.map(|run| (key, run, bytes)) };
+        let looked_up: Vec<(RunKey, Option<Run>, Bytes)> =
+            stream::iter(page).map(look_up).buffered(LOOKUPS_PARALLEL).try_collect().await?;
+        for (key, run, bytes) in looked_up {
             changes.delete::<InlineBytes>(&key);
-            let run = store.get::<RunRow>(&key).await?.filter(|run| run.kind == RunKind::Inline);
-            let run = run.ok_or_else(|| LoadError::Inconsistent(format!("inline bytes without a run: {key:?}")))?;
-            objects.entry(run.object).or_default().push((key, run, bytes));
+            match run.filter(|run| run.kind == RunKind::Inline) {
+                Some(run) => objects.entry(run.object).or_default().push((key, run, bytes)),
+                None => error!(partition = %key.partition, key.last_offset, "inline bytes without a run"),
+            }
         }
     }
     let mut heads = BTreeMap::new();
@@ -87,4 +93,35 @@ fn joined(runs: &[(RunKey, Run, Bytes)]) -> Option<InlineObject> {
         whole[start..end].copy_from_slice(bytes);
     }
     Some(InlineObject { runs: runs.iter().map(|(key, ..)| *key).collect(), bytes: whole.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use eagre_model::{TopicNumber, TopicPartition, UploadEpoch};
+
+    use super::*;
+
+    fn run(position_bytes: u64, bytes: &'static [u8]) -> (RunKey, Run, Bytes) {
+        let partition = TopicPartition { topic: TopicNumber(1), partition: 0 };
+        let run = Run {
+            kind: RunKind::Inline,
+            base_offset: 0,
+            last_offset: 0,
+            object: ObjectId { epoch: UploadEpoch(0), incarnation: 0, number: 0 },
+            position_bytes,
+            length_bytes: u32::try_from(bytes.len()).unwrap(),
+            batches: 1,
+            crc32c: 0,
+            prefix_max_timestamp_ms: 0,
+        };
+        (RunKey { partition, last_offset: 0 }, run, Bytes::from_static(bytes))
+    }
+
+    #[test]
+    fn runs_stand_where_their_rows_say() {
+        let whole = joined(&[run(6, b"cd"), run(1, b"ab")]).unwrap();
+        assert_eq!((whole.runs.len(), &whole.bytes[..]), (2, &b"\0ab\0\0\0cd"[..]));
+        assert_eq!(joined(&[run(u64::MAX, b"a")]), None);
+        assert_eq!(joined(&[run(OBJECT_BYTES_MAX as u64, b"a")]), None);
+    }
 }

@@ -8,8 +8,8 @@ use eagre_log::verify_object;
 use eagre_metadata::{
     Changes, MetadataStore, StoreSettings,
     rows::{
-        INLINE_RECORDS, InlineBytes, InlineHead, InlineObject, Meta, MetaName, MetaValue, ObjectStream, ROWS_FORMAT,
-        RunRow,
+        INLINE_RECORDS, InlineBytes, InlineHead, InlineObject, InlineRecord, Meta, MetaName, MetaValue, ObjectStream,
+        ROWS_FORMAT, RunRow,
     },
 };
 use eagre_model::{Run, RunKind, ShardId, TopicPartition, TopicRecord, batch::crc32c};
@@ -223,6 +223,41 @@ async fn what_a_term_before_has_committed_is_answered_from_its_record() {
     assert_eq!(outcomes(play.gateway.send(lost.clone()).await), [appended(end)]);
     assert_eq!(outcomes(play.gateway.send(lost).await), [appended(end)]);
     assert_eq!(end_of(play.node.as_ref(), play.partition(0)).await, Some(end + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_go_many_terms_later_and_what_comes_after_that_is_unknown() {
+    let mut play = Play::begin(env("one"), by_fours()).await;
+    let first = play.gateway.inline([(play.partition(0), vec!["a".to_owned()])]);
+    assert_eq!(outcomes(play.gateway.send(first.clone()).await), [appended(0)]);
+    let (mut answers, next) = (Vec::new(), Gateway::join(play.node.as_ref()).await);
+    let mut late = std::mem::replace(&mut play.gateway, next);
+    for term in 0..20 {
+        play.node.stop().await;
+        play.node = play.world.node_with(env(&format!("process {term}")), "one", by_fours()).await;
+        play.node.start().await.unwrap();
+        late.reopen(play.node.as_ref()).await;
+        answers.push(late.send(first.clone()).await.unwrap().result);
+        play.gateway = Gateway::join(play.node.as_ref()).await;
+        for value in ["b", "c", "d", "e"] {
+            play.append(&[value]).await;
+        }
+        let inline = async || play.kinds().await.iter().filter(|(_, kind)| *kind == RunKind::Inline).count();
+        eventually("four are in an object, one is left", async || inline().await == 1).await;
+    }
+    let known = answers.iter().take_while(|answer| answer.is_ok()).count();
+    assert_eq!(known, 18, "{answers:?}");
+    assert!(answers[known..].iter().all(|answer| *answer == Err(CommitFailure::Mismatch)), "{answers:?}");
+    assert_eq!(end_of(play.node.as_ref(), play.partition(0)).await, Some(81));
+    play.node.stop().await;
+    let store = store(&play).await;
+    let epochs = |records: Vec<u64>| (records.iter().min().copied(), records.iter().max().copied());
+    let records = store.scan::<InlineRecord>(.., 1_000).await.unwrap();
+    assert_eq!(epochs(records.iter().map(|(place, _)| place.stream.epoch.0).collect()), (Some(4), Some(21)));
+    let heads = store.scan::<InlineHead>(.., 1_000).await.unwrap();
+    assert_eq!(epochs(heads.iter().map(|(stream, _)| stream.epoch.0).collect()), (Some(20), Some(21)));
+    assert_eq!(store.scan::<InlineObject>(.., 10).await.unwrap().len(), 1);
+    store.close(Duration::from_secs(1)).await.unwrap();
 }
 
 /// What stands in the store, whatever a term makes of it.

@@ -120,7 +120,7 @@ async fn records_that_nothing_refers_to_go_when_the_floor_has_passed() {
         gateway.send(request.clone()).await.unwrap();
     }
     first.stop().await;
-    // Two more openings with a commit each move the floor past the first epoch; the sweep goes with their commits.
+    // Two more openings with a commit each move the floor past the first epoch; the sweep goes beside their commits.
     for _ in 0..2 {
         let node = world.node("one").await;
         node.start().await.unwrap();

@@ -48,7 +48,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What must hold, whatever the number of hours.
 const BOUNDS: Bounds = Bounds {
     metadata_objects_max: 5_000,
-    // Inline runs become objects of 4 MiB each.
+    // Inline runs become objects of 5 MiB each.
     record_objects_per_gib_max: 300,
     puts_per_second_max: 25.0,
     // Beside the bucket, which is in the same process here.

@@ -48,7 +48,7 @@ use crate::codec::{Reader, RowError, Writer};
 /// the time of their last append. 3: inline bytes beside each run.
 pub const ROWS_FORMAT: u64 = 4;
 
-/// The oldest version whose rows this one reads as they are.
+/// The oldest version whose rows this one reads, or makes its own at the first start.
 pub const ROWS_FORMAT_READ_MIN: u64 = 2;
 
 /// A kind of row: its number, its key and its value.
