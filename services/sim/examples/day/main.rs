@@ -1,8 +1,8 @@
 //! Hours of a service under a steady load, in simulated time: what grows, and how a process starts on what is there then.
 //!
 //! 2,000 numbered producers write 1 MiB/s into 1,000 partitions through the whole service, from the gRPC services down; only the clock, the network
-//! and the bucket are others. It prints a line an hour and ends with a failure where one of the [`BOUNDS`] is broken. A day takes about a
-//! quarter of an hour and a few GiB of memory:
+//! and the bucket are others. It prints a line an hour and ends with a failure where one of the [`BOUNDS`] is broken. A day takes about
+//! half an hour and 2 GiB of memory:
 //!
 //! ```text
 //! cargo run --release -p eagre-sim --example day -- --hours 24
