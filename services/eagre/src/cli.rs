@@ -83,7 +83,7 @@ pub struct DevArgs {
     /// The most memory that the process takes, as 512MiB or 2GiB; `eagre config check` prints how it is divided
     #[arg(long, value_name = "SIZE", env = "EAGRE_MEMORY_LIMIT", default_value = "512MiB", value_parser = memory_limit)]
     pub memory_limit: MemoryPlan,
-    /// Serve /debug/pprof/profile on the HTTP port, which has to be of the loopback then
+    /// Serve /debug/pprof/profile and /debug/tasks on the HTTP port, which has to be of the loopback then
     #[arg(long, env = "EAGRE_DEBUG_ENDPOINTS", value_parser = BoolishValueParser::new())]
     pub debug_endpoints: bool,
     /// Acknowledge 99 of 100 requests within this time, from 100ms to 10s: objects grow as long as it allows. Left out, 500ms

@@ -21,10 +21,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    debug,
     http::{self, Observed},
     memory::MemoryPlan,
     node::{Node, NodeParts, NodeSettings, StartError},
-    profile,
     state::NodeState,
     telemetry::{self, Build, ProcessMetrics},
 };
@@ -49,7 +49,7 @@ pub struct DevSettings {
     pub build: Build,
     /// Who may connect, to each of the two ports.
     pub connections: ConnectionBounds,
-    /// Serve `/debug/pprof/profile` on the HTTP port, which has to be of the loopback then.
+    /// Serve `/debug/pprof/profile` and `/debug/tasks` on the HTTP port, which has to be of the loopback then.
     pub debug_endpoints: bool,
     /// 99 of 100 requests are to be acknowledged within this time; `None`: what fits the bucket.
     pub target_p99: Option<Duration>,
@@ -116,7 +116,7 @@ impl Dev {
         if settings.debug_endpoints && !http.ip().is_loopback() {
             return Err(DevError::DebugNotLoopback { address: http });
         }
-        let more = if settings.debug_endpoints { profile::routes() } else { Router::new() };
+        let more = if settings.debug_endpoints { debug::routes() } else { Router::new() };
         let peers = settings.memory.peers();
         let process = ProcessMetrics::start(settings.build, settings.memory.limit_bytes());
         let observer = Arc::new(Observer {

@@ -4,13 +4,13 @@
 //! real process with its bucket, its metrics and its HTTP port. [`InMemory`] is a node for examples of clients.
 
 mod cut;
+mod debug;
 mod dev;
 mod health;
 mod http;
 mod in_memory;
 mod memory;
 mod node;
-mod profile;
 mod state;
 mod telemetry;
 

@@ -116,11 +116,15 @@ fn joined(labels: &BTreeSet<String>) -> String {
 fn a_profile_is_taken_only_where_it_was_asked_for() {
     let without = Server::start("memory://");
     assert_eq!(without.get("/debug/pprof/profile?seconds=1").unwrap().0, 404);
+    assert_eq!(without.get("/debug/tasks").unwrap().0, 404);
     drop(without);
     let mut command = crate::support::dev("memory://", "127.0.0.1:0", "127.0.0.1:0");
     let server = Server::spawn(command.arg("--debug-endpoints"));
     let (status, why) = server.get("/debug/pprof/profile?seconds=1000").unwrap();
     assert_eq!((status, &*why), (400, "seconds is a whole number from 1 to 60\n"));
+    let (status, tasks) = server.get("/debug/tasks").unwrap();
+    assert_eq!(status, 200, "{tasks}");
+    assert!(tasks.starts_with("task ") && tasks.contains("eagre_sequencer::committer"), "{tasks}");
     let mut command = crate::support::dev("memory://", "127.0.0.1:0", "0.0.0.0:0");
     let refused = Server::try_spawn(command.args(["--debug-endpoints", "--insecure"])).map(drop).unwrap_err();
     let stderr = String::from_utf8(refused.stderr).unwrap();

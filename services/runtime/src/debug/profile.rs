@@ -1,4 +1,4 @@
-//! `/debug/pprof/profile`: where the processor's time goes, for `go tool pprof` or a flame graph. Served only when asked for.
+//! `/debug/pprof/profile`: where the processor's time goes, for `go tool pprof` or a flame graph.
 
 mod wire;
 
@@ -14,6 +14,8 @@ use axum::{
 use pprof::{ProfilerGuardBuilder, Report};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::sleep};
 
+use super::refused;
+
 /// Samples a second of processor time; odd, so as not to beat with timers.
 const FREQUENCY_HZ: i32 = 99;
 const SECONDS_DEFAULT: u64 = 10;
@@ -22,7 +24,7 @@ const SECONDS_MAX: u64 = 60;
 const NOT_UNWOUND: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
 
 /// `GET /debug/pprof/profile?seconds=10&format=pprof|folded`, one at a time.
-pub(crate) fn routes() -> Router {
+pub(super) fn routes() -> Router {
     let one_at_a_time = Arc::new(Semaphore::new(1));
     Router::new().route("/debug/pprof/profile", get(profile)).with_state(one_at_a_time)
 }
@@ -96,10 +98,6 @@ async fn profile(State(one_at_a_time): State<Arc<Semaphore>>, RawQuery(query): R
         Ok(Err(error)) => refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot read the samples: {error}")),
         Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot read the samples: {error}")),
     }
-}
-
-fn refused(status: StatusCode, what: &str) -> Response {
-    (status, format!("{what}\n")).into_response()
 }
 
 /// `thread;outermost;…;innermost count`, a line each.
