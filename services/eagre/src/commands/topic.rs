@@ -83,9 +83,10 @@ fn check_same(found: &Topic, settings: TopicSettings) -> Result<(), Failure> {
 }
 
 fn topic_json(topic: &Topic) -> Value {
+    // As the API names them.
     let placement = match &topic.placement {
-        Placement::Fixed { .. } => "fixed",
-        Placement::Elastic { .. } => "elastic",
+        Placement::Fixed { .. } => "kafka",
+        Placement::Elastic { .. } => "residue_class",
     };
     json!({
         "name": topic.name,

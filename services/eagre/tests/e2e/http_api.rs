@@ -89,6 +89,10 @@ fn records_come_back_as_they_went() {
         from = one["next"][0]["offset"].to_string();
     }
     assert_eq!(get(&server, &path(&from))["records"], json!([]));
+    assert_eq!(get(&server, &path("@1700000000000"))["records"][0]["offset"], 0);
+    assert_eq!(get(&server, &path("@1700000000001"))["records"][0]["offset"], 1, "the other one is of today");
+    let (status, all) = server.get("/v1/topics/t/records?from=@0").unwrap();
+    assert!(status == 200 && all.contains("1700000000000"), "{all}");
     let (status, error) = server.get(&path("7")).unwrap();
     assert!(status == 416 && error.contains("OFFSET_OUT_OF_RANGE") && error.contains("high_watermark"), "{error}");
 }
@@ -150,7 +154,8 @@ fn bad_requests_are_refused_for_what_they_are() {
     let large = format!(r#"{{"records":[{{"value":"{}"}}]}}"#, "x".repeat(2 << 20));
     let too_long = "x".repeat((4 << 20) + 1);
     let deep = "[".repeat(100_000);
-    let cases: [Case<'_>; 16] = [
+    let many = format!(r#"{{"records":[{}{{}}]}}"#, "{},".repeat(10_000));
+    let cases: [Case<'_>; 19] = [
         ("POST", records, "text/plain", b"{}", 415, "content-type: application/json"),
         ("POST", records, JSON, b"", 400, "not JSON"),
         ("POST", records, JSON, b"{\"records\":[{\"value\":\"\xff\"}]}", 400, "not JSON"),
@@ -169,6 +174,9 @@ fn bad_requests_are_refused_for_what_they_are() {
         ("POST", records, JSON, br#"{"records":[{}],"partition":9}"#, 404, "UNKNOWN_PARTITION"),
         ("POST", records, JSON, large.as_bytes(), 413, "TOO_LARGE"),
         ("POST", records, JSON, too_long.as_bytes(), 413, "TOO_LARGE"),
+        ("POST", records, JSON, many.as_bytes(), 413, "more than 10000"),
+        ("POST", "/v1/producers", JSON, br#"{"x":1}"#, 400, "no field"),
+        ("GET", "/v1/topics/t/records?from=@noon", "", b"", 400, "milliseconds since 1970"),
         ("POST", "/v1/topics/nowhere/records", JSON, br#"{"records":[{}]}"#, 404, "create it first"),
         ("POST", "/v1/topics", JSON, br#"{"name":"a/b"}"#, 400, "INVALID_TOPIC_NAME"),
         ("PUT", records, JSON, b"{}", 405, "method"),

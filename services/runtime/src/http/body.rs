@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     error::ApiError,
-    shape::{Object, Objects, Shape, explained},
+    shape::{Object, Objects, Shape, TOO_MANY, explained},
 };
 
 /// The largest body.
@@ -89,7 +89,7 @@ impl JsonBudget {
                 return Err(ApiError::unavailable(format!("{why} after {ARRIVAL_MAX:?}; try again")));
             }
         };
-        let parsed = parse(&bytes)?;
+        let parsed = parse(if bytes.is_empty() { T::NOTHING } else { &bytes })?;
         Ok((parsed, granted))
     }
 
@@ -150,13 +150,16 @@ enum Broken {
 /// One JSON value and nothing else; fields that are unknown, given twice or of another type are refused by the types.
 fn parse<T: DeserializeOwned + Shape>(bytes: &[u8]) -> Result<T, ApiError> {
     let parsed = serde_json::from_slice(bytes);
-    parsed.map(|Object(parsed)| parsed).map_err(|error| ApiError::invalid("body", explained(&error)))
+    parsed.map(|Object(parsed)| parsed).map_err(|error| {
+        let why = explained(&error);
+        if why.contains(TOO_MANY) { ApiError::too_large(why) } else { ApiError::invalid("body", why) }
+    })
 }
 
 /// # Errors
 ///
 /// It says something else than JSON, or nothing.
-pub(super) fn check_content_type(request: &Request) -> Result<(), ApiError> {
+fn check_content_type(request: &Request) -> Result<(), ApiError> {
     let content_type = request.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mime = content_type.split(';').next().unwrap_or_default().trim();
     if mime.eq_ignore_ascii_case("application/json") {
@@ -250,6 +253,7 @@ mod tests {
             ("deep", &deep, "JSON"),
             ("deep in a field", &format!(r#"{{"records":{deep}"#), "JSON"),
             ("half of a surrogate", r#"{"records":[{"value":"\ud800"}]}"#, "not JSON"),
+            ("too many records", &many, "TOO_LARGE"),
             ("too many records", &many, "more than 10000"),
             ("too many headers", &headers, "more than 1000"),
         ] {

@@ -123,6 +123,13 @@ impl Asked {
         let from = match query.take("from").as_deref() {
             None | Some("earliest") => position::Position::Earliest(Earliest {}),
             Some("latest") => position::Position::Latest(Latest {}),
+            Some(text) if text.starts_with('@') => match text[1..].parse() {
+                Ok(timestamp_ms) => position::Position::TimestampMs(timestamp_ms),
+                Err(_) => {
+                    let why = format!("from is {text:?}; a time is @ and milliseconds since 1970, as @1767225600000");
+                    return Err(ApiError::invalid("from", why));
+                }
+            },
             Some(text) => match (text.parse::<i64>(), partition) {
                 (Ok(offset), Some(_)) if offset >= 0 => position::Position::Offset(offset),
                 (Ok(offset), None) if offset >= 0 => {
@@ -130,7 +137,9 @@ impl Asked {
                     return Err(ApiError::invalid("partition", why));
                 }
                 _ => {
-                    let why = format!("from is {text:?}; it is earliest, latest or an offset from 0 on");
+                    let why = format!(
+                        "from is {text:?}; it is earliest, latest, @ and a time in milliseconds, or an offset from 0 on"
+                    );
                     return Err(ApiError::invalid("from", why));
                 }
             },

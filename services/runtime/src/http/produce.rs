@@ -35,6 +35,16 @@ impl Shape for ProduceBody {
     const WHAT: &'static str = "an object with records, and, where wanted, partition and producer";
 }
 
+/// A request that says all by its path.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl Shape for Nothing {
+    const WHAT: &'static str = "an empty object";
+    const NOTHING: &'static [u8] = b"{}";
+}
+
 /// Text, or bytes in base64; neither: null.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,8 +149,7 @@ pub(super) async fn produce(
 
 /// `POST /v1/producers`: an identity under which requests can be numbered.
 pub(super) async fn init_producer(State(api): State<Api>, request: Request) -> Result<Json<NewProducer>, ApiError> {
-    // A form of any web page may be sent without one.
-    body::check_content_type(&request)?;
+    let (Nothing {}, _granted) = api.budget.read(request).await?;
     let answer = ProduceServiceClient::new(api.routes).init_producer(InitProducerRequest {}).await?.into_inner();
     Ok(Json(NewProducer { id: answer.producer_id, epoch: answer.producer_epoch }))
 }

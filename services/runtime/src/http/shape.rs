@@ -11,12 +11,16 @@ use serde::{
 };
 use serde_json::{Error, error::Category};
 
+/// How an error begins that says of a list that it is too long.
+pub(super) const TOO_MANY: &str = "there are more than";
 /// A name that is no field is repeated up to here.
 const FIELD_CHARACTERS_MAX: usize = 64;
 
 /// An object of a request, in words: `an object with …`.
 pub(super) trait Shape {
     const WHAT: &'static str;
+    /// What stands for a body of no bytes.
+    const NOTHING: &'static [u8] = b"";
 }
 
 /// An object and nothing else.
@@ -57,7 +61,7 @@ impl<'de, T: Deserialize<'de> + Shape, const MAX: usize> Visitor<'de> for Object
         let mut all = Vec::new();
         while let Some(Object(next)) = list.next_element()? {
             if all.len() == MAX {
-                return Err(A::Error::custom(format_args!("there are more than {MAX}; split the request")));
+                return Err(A::Error::custom(format_args!("{TOO_MANY} {MAX}; split the request")));
             }
             all.push(next);
         }

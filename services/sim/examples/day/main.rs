@@ -57,6 +57,10 @@ const BOUNDS: Bounds = Bounds {
     open_gets_max: 500,
     // For a thousand records, far behind.
     read_gets_max: 400,
+    // Of an hour.
+    idle_puts_max: 0,
+    idle_lists_max: 40,
+    idle_gets_max: 360,
 };
 
 struct Bounds {
@@ -67,6 +71,9 @@ struct Bounds {
     open_seconds_max: f64,
     open_gets_max: u64,
     read_gets_max: u64,
+    idle_puts_max: u64,
+    idle_lists_max: u64,
+    idle_gets_max: u64,
 }
 
 const TOPIC: &str = "day";
@@ -76,6 +83,8 @@ const RECORD_BYTES: usize = 1 << 10;
 const RECORDS_A_BATCH: usize = 4;
 /// Of one producer: 2,000 of them make 1 MiB/s.
 const BATCH_INTERVAL: Duration = Duration::from_micros(7_812_500);
+/// Between the last record and the idle hour: compaction and deletion that follow from it are over then.
+const SETTLING: Duration = Duration::from_secs(6 * 60);
 const HOUR: Duration = Duration::from_secs(3_600);
 /// 2026-01-01T00:00:00Z.
 const BEGIN_MS: i64 = 1_767_225_600_000;
@@ -127,6 +136,7 @@ async fn run(hours: f64) -> Result<Vec<String>, Failure> {
     while let Some(ended) = producers.join_next().await {
         ended??;
     }
+    rest(&store, &mut broken).await;
     say("the process dies, and another one starts");
     let store = store.die();
     drop(node);
@@ -140,6 +150,19 @@ async fn run(hours: f64) -> Result<Vec<String>, Failure> {
     read(&node, &store, acks.batches.load(Ordering::Relaxed), &mut broken).await?;
     node.stop().await;
     Ok(broken)
+}
+
+/// An hour in which nothing is written, after some minutes in which what was is put in order.
+async fn rest(store: &FoldedStore, broken: &mut Vec<String>) {
+    sleep(SETTLING).await;
+    let before = store.requests();
+    sleep(HOUR).await;
+    let now = store.requests();
+    let (puts, lists, gets) = (now.puts - before.puts, now.lists - before.lists, now.gets - before.gets);
+    say(&format!("an idle hour: {puts} PUTs, {lists} LISTs, {gets} GETs"));
+    check(broken, "idle: PUTs", puts as f64, BOUNDS.idle_puts_max as f64);
+    check(broken, "idle: LISTs", lists as f64, BOUNDS.idle_lists_max as f64);
+    check(broken, "idle: GETs", gets as f64, BOUNDS.idle_gets_max as f64);
 }
 
 async fn start(env: &Env, store: &FoldedStore) -> Result<Node, Failure> {
