@@ -71,6 +71,14 @@ pub enum BucketUrlError {
         /// What stands before `://`.
         scheme: String,
     },
+    /// A scheme that is known, without the slashes behind it.
+    #[error("the bucket '{url}' lacks slashes: they are two behind '{scheme}:', and what follows; {ACCEPTED}")]
+    LacksSlashes {
+        /// As given, without a password.
+        url: String,
+        /// What stands before `:`.
+        scheme: String,
+    },
     /// `file://` that is not followed by an absolute path.
     #[error("the bucket '{0}' names no absolute path; {ACCEPTED}")]
     NotAbsolute(String),
@@ -131,7 +139,13 @@ impl FromStr for BucketUrl {
             // `file:/path` and `s3:bucket` would otherwise silently become folders of that name.
             return match url.split_once(':') {
                 Some((scheme, _)) if is_scheme(scheme) => {
-                    Err(BucketUrlError::UnknownScheme { url: redacted_address(url), scheme: scheme.into() })
+                    let (url, scheme) = (redacted_address(url), scheme.to_owned());
+                    let is_known = Scheme::named(&scheme).is_some() || ["file", "memory"].contains(&scheme.as_str());
+                    Err(if is_known {
+                        BucketUrlError::LacksSlashes { url, scheme }
+                    } else {
+                        BucketUrlError::UnknownScheme { url, scheme }
+                    })
                 }
                 _ => Ok(Self::Folder(url.into())),
             };
@@ -277,6 +291,15 @@ mod tests {
             let error = given.parse::<BucketUrl>().unwrap_err().to_string();
             assert!(error.ends_with(ACCEPTED) && !error.contains("secret"), "{given}: {error}");
         }
+    }
+
+    #[test]
+    fn slashes_that_are_lacking_are_told() {
+        for given in ["s3:/bucket", "s3:bucket", "file:/a", "memory:"] {
+            let error = given.parse::<BucketUrl>().unwrap_err().to_string();
+            assert!(error.contains("lacks slashes") && !error.contains("unknown"), "{error}");
+        }
+        assert!("s4:/bucket".parse::<BucketUrl>().unwrap_err().to_string().contains("unknown scheme 's4'"));
     }
 
     #[test]

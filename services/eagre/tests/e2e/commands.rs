@@ -142,7 +142,7 @@ fn listings_come_as_json() {
         |topic: &serde_json::Value| (topic["name"].clone(), topic["placement"].clone(), topic["partitions"].clone());
     assert_eq!(
         listed.iter().map(facts).collect::<Vec<_>>(),
-        [("a".into(), "elastic".into(), 4.into()), ("b".into(), "fixed".into(), 3.into())]
+        [("a".into(), "residue_class".into(), 4.into()), ("b".into(), "kafka".into(), 3.into())]
     );
     assert!(with_input(&server, &["produce", "b", "--partition", "2"], b"one\ntwo\n").status.success());
     let described = parse(&server.run(&["topic", "describe", "b", "--format", "json"]));

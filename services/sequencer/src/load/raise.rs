@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use eagre_metadata::{
-    Changes, MetadataStore,
+    Changes, MetadataStore, RowKind,
     rows::{InlineBytes, InlineHead, InlineObject, ObjectStream, Producer, RunKey, RunRow, TopicProducer},
 };
-use eagre_model::{ObjectId, Run, RunKind};
+use eagre_model::{ObjectId, ProducerId, Run, RunKind};
 use futures::{StreamExt, TryStreamExt, stream};
 use tracing::error;
 
@@ -24,25 +24,28 @@ const IDS_WITHIN_REACH: i64 = 1 << 62;
 /// Up to format 2 a client might write under an id that nobody was given. Whoever is given one from now on gets one above all of
 /// those: under the same, what it writes would pass for a repetition.
 pub async fn first_unused_producer_id(store: &MetadataStore) -> Result<u64, LoadError> {
-    let is_within_reach = |id: &i64| *id < IDS_WITHIN_REACH;
-    let mut highest = None;
-    let mut pages = Pages::<Producer>::new(store, PAGE_BYTES);
+    let in_partitions = highest_id::<Producer>(store, |key| key.producer).await?;
+    let in_topics = highest_id::<TopicProducer>(store, |key| key.producer).await?;
+    Ok(in_partitions.max(in_topics).map_or(0, |id| id.unsigned_abs() + 1))
+}
+
+/// The highest id in the rows of one kind that is within reach.
+async fn highest_id<R: RowKind>(
+    store: &MetadataStore,
+    id_of: impl Fn(&R::Key) -> ProducerId,
+) -> Result<Option<i64>, LoadError>
+where
+    R::Key: Copy,
+{
+    let (mut highest, mut pages) = (None, Pages::<R>::new(store, PAGE_BYTES));
     loop {
         let page = pages.next().await?;
         if page.is_empty() {
-            break;
+            return Ok(highest);
         }
-        highest = highest.max(page.iter().map(|(key, _)| key.producer.0).filter(is_within_reach).max());
+        let ids = page.iter().map(|(key, _)| id_of(key).0).filter(|id| *id < IDS_WITHIN_REACH);
+        highest = highest.max(ids.max());
     }
-    let mut pages = Pages::<TopicProducer>::new(store, PAGE_BYTES);
-    loop {
-        let page = pages.next().await?;
-        if page.is_empty() {
-            break;
-        }
-        highest = highest.max(page.iter().map(|(key, _)| key.producer.0).filter(is_within_reach).max());
-    }
-    Ok(highest.map_or(0, |id| id.unsigned_abs() + 1))
 }
 
 /// Up to format 3 each inline run had its bytes under its own key. Returns the heads of the streams that have some. All of it is in memory
