@@ -80,7 +80,7 @@ pub enum Work {
         answer: oneshot::Sender<Vec<PendingObject>>,
     },
     /// To delete commit records that nobody asks for any more.
-    Drop {
+    DropRecords {
         /// Of objects.
         objects: Vec<ObjectId>,
         /// Of inline commits.
@@ -251,7 +251,7 @@ impl<'a> Group<'a> {
                 }
                 Answer::Adopted(answer, objects)
             }
-            Work::Drop { objects, inline, answer } => {
+            Work::DropRecords { objects, inline, answer } => {
                 objects.iter().for_each(|object| self.sealed.changes.delete::<Object>(object));
                 inline.iter().for_each(|place| self.sealed.changes.delete::<InlineRecord>(place));
                 Answer::Dropped(answer)
@@ -312,7 +312,7 @@ impl<'a> Group<'a> {
                 self.put_inline_record(request.object, &record);
                 self.add_inline(request.object, verdict.rows, bytes);
             }
-            None => drop(self.sealed.changes.put::<Object>(&request.object, &record)),
+            None => self.sealed.changes.put::<Object>(&request.object, &record),
         }
         self.sealed.written.records.insert(request.object, record);
         Ok(CommitAnswer { outcomes: verdict.outcomes })
@@ -336,7 +336,7 @@ impl<'a> Group<'a> {
         }
         let keys = runs.iter().map(|(partition, run)| key(*partition, run)).collect();
         let row = InlineObject { runs: keys, bytes: bytes.clone() };
-        let stored = self.sealed.changes.put::<InlineObject>(&object, &row);
+        let stored = self.sealed.changes.put_shared::<InlineObject>(&object, &row);
         if let Some((stream, head)) = self.state.inline.head_for(object) {
             self.sealed.changes.put::<InlineHead>(&stream, &head);
         }

@@ -41,6 +41,11 @@ impl InlineRuns {
         Self { rows: BTreeMap::new(), objects: BTreeMap::new(), heads, bytes: 0, limits }
     }
 
+    /// From which numbers on there may be inline objects, as in the rows.
+    pub fn heads(&self) -> &BTreeMap<ObjectStream, u64> {
+        &self.heads
+    }
+
     /// The head that is to be written with this object, so that it lies behind it.
     pub fn head_for(&mut self, object: ObjectId) -> Option<(ObjectStream, u64)> {
         let stream = ObjectStream::of(object);

@@ -2,7 +2,7 @@
 
 mod raise;
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::collections::BTreeMap;
 
 use eagre_env::HashMap;
 use eagre_metadata::{
@@ -31,8 +31,8 @@ const TOPIC_PRODUCER_WEIGHT: usize = 8;
 const ISSUED_IDS_FORMAT: u64 = 3;
 /// Before it, each inline run had a row of its bytes.
 const INLINE_OBJECTS_FORMAT: u64 = 4;
-/// How many rows one scan of the load takes.
-const PAGE_ROWS: usize = 4_096;
+/// So many bytes of values are read at a time.
+const PAGE_BYTES: usize = 256 << 10;
 /// How many numbers a durable block holds: a restart loses what is left of one.
 const INCARNATIONS_PER_BLOCK: u64 = 16;
 const PRODUCER_IDS_PER_BLOCK: u64 = 1_000;
@@ -250,17 +250,9 @@ async fn each<R: RowKind>(store: &MetadataStore, mut see: impl FnMut(R::Key, R::
 where
     R::Key: Clone,
 {
-    let mut after = Bound::Unbounded;
-    loop {
-        let page = store.scan::<R>((after, Bound::Unbounded), PAGE_ROWS).await?;
-        let is_last = page.len() < PAGE_ROWS;
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        after = Bound::Excluded(last.clone());
-        for (key, value) in page {
-            see(key, value);
-        }
-        if is_last {
-            return Ok(());
-        }
+    let mut pages = store.pages::<R>(.., PAGE_BYTES);
+    while let Some(page) = pages.next().await? {
+        page.into_iter().for_each(|(key, value)| see(key, value));
     }
+    Ok(())
 }

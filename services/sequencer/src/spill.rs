@@ -8,22 +8,21 @@
 mod pack;
 mod pending;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use eagre_env::{Env, PlantedBug};
 use eagre_metadata::{
     MetadataStore, ReadError,
-    rows::{InlineHead, InlineObject, ObjectStream, RunKey, RunRow},
+    rows::{InlineObject, ObjectStream, RunKey, RunRow},
 };
 use eagre_model::{ObjectId, Run, RunKind, UploadEpoch};
 use eagre_objects::Bucket;
-use futures::{StreamExt, TryStreamExt, stream};
 use tokio::{sync::mpsc, time::timeout};
 use tracing::{error, info, warn};
 
 use crate::{
-    beside::{End, LOOKUPS_PARALLEL, Pages, ask, note_end},
+    beside::{End, ask, note_end},
     group::Work,
     inline::{Swap, bytes_of},
     pause::Pause,
@@ -50,6 +49,8 @@ pub struct Spiller {
     pub store: Arc<MetadataStore>,
     /// Which topics live.
     pub published: Arc<Published>,
+    /// From which numbers on an earlier term may have left something inline.
+    pub heads: BTreeMap<ObjectStream, u64>,
     /// Nothing is committed below it.
     pub floor: UploadEpoch,
     /// To the committer.
@@ -102,19 +103,12 @@ impl Spiller {
     /// Takes over what an earlier term left inline. Commits of this one may come between: the committer knows them.
     async fn adopt(&self) -> Result<(), End> {
         let (mut objects, mut ended) = (Vec::new(), Vec::new());
-        let mut heads = Pages::<InlineHead>::new(&self.store, PAGE_BYTES);
-        loop {
-            let page = heads.next().await?;
-            if page.is_empty() {
-                break;
+        for (&stream, &head) in &self.heads {
+            let found = self.inline_of(stream, head).await?;
+            if found.is_empty() && stream.epoch < self.floor {
+                ended.push(stream);
             }
-            for (stream, head) in page {
-                let found = self.inline_of(stream, head).await?;
-                if found.is_empty() && stream.epoch < self.floor {
-                    ended.push(stream);
-                }
-                objects.extend(found);
-            }
+            objects.extend(found);
         }
         if objects.is_empty() && ended.is_empty() {
             return Ok(());
@@ -128,18 +122,11 @@ impl Spiller {
     /// What is inline of a stream.
     async fn inline_of(&self, stream: ObjectStream, head: u64) -> Result<Vec<PendingObject>, ReadError> {
         let mut found = Vec::new();
-        let mut pages =
-            Pages::<InlineObject>::within(&self.store, PAGE_BYTES, stream.object(head)..=stream.object(u64::MAX));
-        loop {
-            let page = pages.next().await?;
-            if page.is_empty() {
-                return Ok(found);
-            }
+        let of_stream = stream.object(head)..=stream.object(u64::MAX);
+        let mut pages = self.store.pages::<InlineObject>(of_stream, PAGE_BYTES);
+        while let Some(page) = pages.next().await? {
             let keys: Vec<RunKey> = page.iter().flat_map(|(_, row)| row.runs.iter().copied()).collect();
-            let look_up = |key: RunKey| async move { self.store.get::<RunRow>(&key).await };
-            let runs: Vec<Option<Run>> =
-                stream::iter(keys).map(look_up).buffered(LOOKUPS_PARALLEL).try_collect().await?;
-            let mut runs = runs.into_iter();
+            let mut runs = self.store.get_all::<RunRow>(&keys).await?.into_iter();
             for (object, row) in page {
                 let is_of_it = |run: &Run| run.kind == RunKind::Inline && run.object == object;
                 let of_it = row.runs.iter().zip(runs.by_ref());
@@ -152,6 +139,7 @@ impl Spiller {
                 found.push(PendingObject { object, runs: of_it, length_bytes: row.bytes.len() as u64, bytes: None });
             }
         }
+        Ok(found)
     }
 
     /// One object and one swap.

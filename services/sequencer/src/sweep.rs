@@ -18,7 +18,7 @@ use eagre_model::{ObjectId, UploadEpoch};
 use tokio::sync::mpsc;
 
 use crate::{
-    beside::{End, Pages, ask, note_end},
+    beside::{End, ask, note_end},
     group::Work,
     load::Epochs,
 };
@@ -46,31 +46,24 @@ impl Sweeper {
     async fn work(&self) -> Result<(), End> {
         let Epochs { floor, floor_before, .. } = self.epochs;
         let passed = first_object(floor_before)..first_object(floor);
-        let mut pages = Pages::<Object>::within(&self.store, PAGE_BYTES, passed);
-        loop {
-            let page = pages.next().await?;
-            if page.is_empty() {
-                break;
-            }
+        let mut pages = self.store.pages::<Object>(passed, PAGE_BYTES);
+        while let Some(page) = pages.next().await? {
             let unneeded = page.into_iter().filter(|(_, record)| record.live_bytes == 0);
             self.drop_records(unneeded.map(|(object, _)| object).collect(), Vec::new()).await?;
         }
         let passed = first_place(inline_floor(floor_before))..first_place(inline_floor(floor));
-        let mut pages = Pages::<InlineRecord>::within(&self.store, PAGE_BYTES, passed);
-        loop {
-            let page = pages.next().await?;
-            if page.is_empty() {
-                return Ok(());
-            }
+        let mut pages = self.store.pages::<InlineRecord>(passed, PAGE_BYTES);
+        while let Some(page) = pages.next().await? {
             self.drop_records(Vec::new(), page.into_iter().map(|(place, _)| place).collect()).await?;
         }
+        Ok(())
     }
 
     async fn drop_records(&self, objects: Vec<ObjectId>, inline: Vec<InlinePlace>) -> Result<(), End> {
         if objects.is_empty() && inline.is_empty() {
             return Ok(());
         }
-        ask(&self.queue, |answer| Work::Drop { objects, inline, answer }).await
+        ask(&self.queue, |answer| Work::DropRecords { objects, inline, answer }).await
     }
 }
 

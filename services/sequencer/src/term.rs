@@ -110,6 +110,7 @@ impl Term {
             bucket: bucket.clone(),
             store: store.clone(),
             published: published.clone(),
+            heads: state.inline.heads().clone(),
             floor: state.epochs.floor,
             queue: queue.clone(),
             pending: pending.clone(),

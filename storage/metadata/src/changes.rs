@@ -19,8 +19,13 @@ impl Changes {
         Self::default()
     }
 
+    /// Puts a row.
+    pub fn put<R: RowKind>(&mut self, key: &R::Key, value: &R::Value) {
+        self.put_shared::<R>(key, value);
+    }
+
     /// Puts a row. Returns its value as the store keeps it: whoever keeps a slice of it takes no memory beside.
-    pub fn put<R: RowKind>(&mut self, key: &R::Key, value: &R::Value) -> Bytes {
+    pub fn put_shared<R: RowKind>(&mut self, key: &R::Key, value: &R::Value) -> Bytes {
         let (key, value) = (R::encode_key(key), R::encode_value(key, value));
         self.rows += 1;
         self.bytes += key.len() + value.len();

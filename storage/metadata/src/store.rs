@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use eagre_env::Env;
 use eagre_model::ShardId;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use slatedb::{
     Db,
@@ -25,12 +26,15 @@ use crate::{
     error::{CloseError, OpenError, ReadError, WriteError},
     gate::GatedStore,
     open,
+    pages::Pages,
     rows::RowKind,
     settings::{FLUSHES_PARALLEL_MAX, StoreSettings},
 };
 
 /// What a row takes in a table, roughly; decides how far a scan reads ahead.
 const ROW_BYTES: usize = 96;
+/// Rows that are looked up at a time, of those that are asked for together.
+const LOOKUPS_PARALLEL: usize = 16;
 /// A longer scan is a catch-up read whose blocks are not kept.
 const CACHED_SCAN_ROWS: usize = 256;
 
@@ -166,10 +170,25 @@ impl MetadataStore {
     ///
     /// See [`ReadError`].
     pub async fn get<R: RowKind>(&self, key: &R::Key) -> Result<Option<R::Value>, ReadError> {
+        decoded::<R>(key, self.value(&R::encode_key(key)).await?)
+    }
+
+    /// The durable rows of these keys, in their order; some are looked up at a time.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub async fn get_all<R: RowKind>(&self, keys: &[R::Key]) -> Result<Vec<Option<R::Value>>, ReadError> {
+        let encoded: Vec<Bytes> = keys.iter().map(R::encode_key).collect();
+        let get = |key: Bytes| async move { self.value(&key).await };
+        let values: Vec<Option<Bytes>> =
+            stream::iter(encoded).map(get).buffered(LOOKUPS_PARALLEL).try_collect().await?;
+        keys.iter().zip(values).map(|(key, value)| decoded::<R>(key, value)).collect()
+    }
+
+    async fn value(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         let options = ReadOptions::new().with_durability_filter(DurabilityLevel::Remote);
-        let bytes = R::encode_key(key);
-        let Some(value) = self.db.get_with_options(&bytes, &options).await? else { return Ok(None) };
-        R::decode_shared(key, &value).map(Some).map_err(|error| ReadError::row(R::KIND, &bytes, &error))
+        Ok(self.db.get_with_options(key, &options).await?)
     }
 
     /// Up to `max_rows` durable rows of one kind in the order of their keys. For the next page begin after the last key.
@@ -183,38 +202,45 @@ impl MetadataStore {
         max_rows: usize,
     ) -> Result<Vec<(R::Key, R::Value)>, ReadError> {
         let is_cached = max_rows <= CACHED_SCAN_ROWS;
-        self.scan_within::<R>(range, max_rows.saturating_mul(ROW_BYTES), is_cached, |rows, _| rows < max_rows).await
+        let read_ahead_bytes = max_rows.saturating_mul(ROW_BYTES);
+        let scanned = self.scan_within::<R>(range, read_ahead_bytes, is_cached, |rows, _| rows < max_rows).await;
+        scanned.map(|(rows, _)| rows)
     }
 
-    /// As [`scan`](Self::scan), for rows with large values: ends after the one with which there are `max_bytes` of them,
-    /// keys not counted.
-    ///
-    /// # Errors
-    ///
-    /// See [`ReadError`].
-    pub async fn scan_bytes<R: RowKind>(
+    /// All durable rows of one kind within a range, for whoever looks through them: in pages that end after the row with
+    /// which there are `page_bytes` of values.
+    pub fn pages<R: RowKind>(&self, range: impl RangeBounds<R::Key>, page_bytes: usize) -> Pages<'_, R>
+    where
+        R::Key: Clone,
+    {
+        Pages::new(self, range, page_bytes)
+    }
+
+    /// One of these pages, and whether nothing follows.
+    pub(crate) async fn page<R: RowKind>(
         &self,
         range: impl RangeBounds<R::Key>,
-        max_bytes: usize,
-    ) -> Result<Vec<(R::Key, R::Value)>, ReadError> {
-        self.scan_within::<R>(range, max_bytes, false, |_, bytes| bytes < max_bytes).await
+        page_bytes: usize,
+    ) -> Result<(Vec<(R::Key, R::Value)>, bool), ReadError> {
+        self.scan_within::<R>(range, page_bytes, false, |_, bytes| bytes < page_bytes).await
     }
 
-    /// Scans while there is room for more, given the rows so far and the bytes of their values.
+    /// Scans while there is room for more, given the rows so far and the bytes of their values. Says also whether it came to the
+    /// end of the range.
     async fn scan_within<R: RowKind>(
         &self,
         range: impl RangeBounds<R::Key>,
         read_ahead_bytes: usize,
         is_cached: bool,
         has_room: impl Fn(usize, usize) -> bool,
-    ) -> Result<Vec<(R::Key, R::Value)>, ReadError> {
+    ) -> Result<(Vec<(R::Key, R::Value)>, bool), ReadError> {
         let options = ScanOptions::new()
             .with_durability_filter(DurabilityLevel::Remote)
             .with_read_ahead_bytes(read_ahead_bytes.clamp(1, self.settings.read_ahead_bytes))
             .with_max_fetch_tasks(2)
             .with_cache_blocks(is_cached);
         let (mut rows, mut value_bytes) = (Vec::new(), 0);
-        let Some(range) = key_range::<R>(range).filter(|_| has_room(0, 0)) else { return Ok(rows) };
+        let Some(range) = key_range::<R>(range).filter(|_| has_room(0, 0)) else { return Ok((rows, true)) };
         let mut found = self.db.scan_with_options(range, &options).await?;
         while let Some(row) = found.next().await? {
             let corrupt = |error| ReadError::row(R::KIND, &row.key, &error);
@@ -223,10 +249,10 @@ impl MetadataStore {
             value_bytes += row.value.len();
             rows.push((key, value));
             if !has_room(rows.len(), value_bytes) {
-                break;
+                return Ok((rows, false));
             }
         }
-        Ok(rows)
+        Ok((rows, true))
     }
 
     /// The epoch by which SlateDB tells this writer from those before and after it.
@@ -281,6 +307,11 @@ impl std::fmt::Debug for MetadataStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MetadataStore").field("writer_epoch", &self.writer_epoch()).finish_non_exhaustive()
     }
+}
+
+fn decoded<R: RowKind>(key: &R::Key, value: Option<Bytes>) -> Result<Option<R::Value>, ReadError> {
+    let decoded = value.map(|value| R::decode_shared(key, &value)).transpose();
+    decoded.map_err(|error| ReadError::row(R::KIND, &R::encode_key(key), &error))
 }
 
 /// The range in bytes, never beyond the kind; `None` when it is empty, which SlateDB refuses.

@@ -23,16 +23,16 @@ use crate::{Shared, admission::Grant, refusal::Refusal};
 const RECORDS_MAX: usize = 10_000;
 
 /// The records of one partition, and which of the request they are.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 struct Part {
     records: Vec<Record>,
     places: Vec<usize>,
 }
 
 impl Part {
-    /// For so many records.
-    fn of(count: usize) -> Self {
-        Self { records: Vec::with_capacity(count), places: Vec::with_capacity(count) }
+    /// With room for one record: most parts of a request over many partitions have no more, and a list would begin with four.
+    fn of_one() -> Self {
+        Self { records: Vec::with_capacity(1), places: Vec::with_capacity(1) }
     }
 }
 
@@ -120,23 +120,12 @@ fn records_of(payload: Option<Payload>) -> Result<Vec<Record>, Refusal> {
 
 /// Records of one key keep their order. Those without a key stay together.
 fn place(placement: &Placement, records: Vec<Record>, keyless: u32) -> BTreeMap<u32, Part> {
-    let partition_of = |record: &Record| {
+    let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
+    for (place, record) in records.into_iter().enumerate() {
         let of_key = record.key.as_deref().and_then(|key| partition_for_key(placement, key));
-        of_key.unwrap_or(keyless)
-    };
-    let partitions: Vec<u32> = records.iter().map(partition_of).collect();
-    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-    for partition in &partitions {
-        *counts.entry(*partition).or_default() += 1;
-    }
-    // Of their length: most parts of a request over many partitions have one record, and a list that grows begins with four.
-    let mut parts: BTreeMap<u32, Part> =
-        counts.into_iter().map(|(partition, count)| (partition, Part::of(count))).collect();
-    for (place, (record, partition)) in records.into_iter().zip(partitions).enumerate() {
-        if let Some(part) = parts.get_mut(&partition) {
-            part.records.push(record);
-            part.places.push(place);
-        }
+        let part = parts.entry(of_key.unwrap_or(keyless)).or_insert_with(Part::of_one);
+        part.records.push(record);
+        part.places.push(place);
     }
     parts
 }

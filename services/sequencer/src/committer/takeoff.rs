@@ -41,8 +41,8 @@ const GROUP_MAX: usize = 256;
 /// by itself, before the claim was looked at once more; that is safe, since the log is fenced, and it makes a flight of two
 /// objects.
 const GROUP_INLINE_BYTES_MAX: usize = 4 << 20;
-/// So many rows are looked up at a time.
-const LOOKUPS_PARALLEL: usize = 16;
+/// Of so many streams that are new to the term the records are looked at together.
+const STREAMS_PARALLEL: usize = 16;
 
 /// A group whose rows are written and on their way to the bucket.
 pub(super) struct Flight {
@@ -197,11 +197,7 @@ impl Takeoff {
                 None => {}
             }
         }
-        let store = &self.committer.store;
-        let look_up = |object| async move { record_of(store, object).await.map(|row| (object, row)) };
-        let found: Vec<(ObjectId, Option<Object>)> =
-            stream::iter(missing).map(look_up).buffered(LOOKUPS_PARALLEL).try_collect().await?;
-        records.extend(found.into_iter().filter_map(|(object, record)| Some((object, record?))));
+        records.extend(stored_records(&self.committer.store, missing).await?);
         Ok(records)
     }
 
@@ -222,7 +218,7 @@ impl Takeoff {
         let store = &self.committer.store;
         let look = |(stream, first)| async move { highest_recorded(store, first).await.map(|found| (stream, found)) };
         let found: Vec<(ObjectStream, u64)> =
-            stream::iter(firsts).map(look).buffered(LOOKUPS_PARALLEL).try_collect().await?;
+            stream::iter(firsts).map(look).buffered(STREAMS_PARALLEL).try_collect().await?;
         for (stream, recorded) in found {
             let of_stream = stream.object(0)..=stream.object(u64::MAX);
             let airborne =
@@ -321,13 +317,23 @@ impl Takeoff {
     }
 }
 
-/// The record of a commit, wherever it stands.
-async fn record_of(store: &MetadataStore, object: ObjectId) -> Result<Option<Object>, ReadError> {
-    let inline = store.get::<InlineRecord>(&InlinePlace::of(object)).await?;
-    match inline.filter(|inline| inline.number == object.number) {
-        Some(inline) => Ok(Some(inline.record)),
-        None => store.get::<Object>(&object).await,
+/// The records of these commits as far as the store has them, wherever they stand.
+async fn stored_records(
+    store: &MetadataStore,
+    objects: Vec<ObjectId>,
+) -> Result<BTreeMap<ObjectId, Object>, ReadError> {
+    let places: Vec<InlinePlace> = objects.iter().copied().map(InlinePlace::of).collect();
+    let inline = store.get_all::<InlineRecord>(&places).await?;
+    let (mut found, mut missing) = (BTreeMap::new(), Vec::new());
+    for (object, inline) in objects.into_iter().zip(inline) {
+        match inline.filter(|inline| inline.number == object.number) {
+            Some(inline) => drop(found.insert(object, inline.record)),
+            None => missing.push(object),
+        }
     }
+    let records = store.get_all::<Object>(&missing).await?;
+    found.extend(missing.into_iter().zip(records).filter_map(|(object, record)| Some((object, record?))));
+    Ok(found)
 }
 
 /// The rows of these keys, each once.
@@ -340,8 +346,8 @@ where
 {
     keys.sort_unstable();
     keys.dedup();
-    let get = |key| async move { store.get::<R>(&key).await.map(|row| (key, row)) };
-    stream::iter(keys).map(get).buffered(LOOKUPS_PARALLEL).try_collect().await
+    let rows = store.get_all::<R>(&keys).await?;
+    Ok(keys.into_iter().zip(rows).collect())
 }
 
 /// How many of these go into one group; at least one.

@@ -16,12 +16,11 @@ use eagre_metadata::{
     rows::{Producer, ProducerKey, TopicProducer, TopicProducerKey},
 };
 use eagre_model::TopicPartition;
-use futures::{StreamExt, TryStreamExt, stream};
 use tokio::{sync::mpsc, time::sleep};
 use tracing::info;
 
 use crate::{
-    beside::{End, LOOKUPS_PARALLEL, Pages, ask, note_end},
+    beside::{End, ask, note_end},
     clock::TermClock,
     group::Work,
     published::Published,
@@ -197,12 +196,8 @@ impl Expirer {
     where
         R::Key: Copy,
     {
-        let mut pages = Pages::<R>::new(&self.store, PAGE_BYTES);
-        loop {
-            let page = pages.next().await?;
-            if page.is_empty() {
-                return Ok(());
-            }
+        let mut pages = self.store.pages::<R>(.., PAGE_BYTES);
+        while let Some(page) = pages.next().await? {
             let now_ms = self.clock.now_ms(&self.env);
             let mut due = Vec::new();
             for (key, row) in &page {
@@ -218,6 +213,7 @@ impl Expirer {
             }
             sleep(PAGE_PAUSE).await;
         }
+        Ok(())
     }
 
     async fn forget<R: RowKind>(
@@ -230,11 +226,7 @@ impl Expirer {
         R::Key: Copy,
     {
         // The committer looks at them once more: then they are near, and no commit waits for the bucket.
-        let get = |key: &R::Key| {
-            let key = *key;
-            async move { self.store.get::<R>(&key).await }
-        };
-        stream::iter(due).map(get).buffered(LOOKUPS_PARALLEL).try_for_each(|_| std::future::ready(Ok(()))).await?;
+        drop(self.store.get_all::<R>(due).await?);
         let forget = Forget { keys: keys(due.to_vec()), cutoff: pass.cutoff };
         let forgotten = ask(&self.queue, |answer| Work::Forget { forget, answer }).await?;
         telemetry::producers_forgotten(&forgotten);

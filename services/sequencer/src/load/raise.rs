@@ -8,11 +8,9 @@ use eagre_metadata::{
     rows::{InlineBytes, InlineHead, InlineObject, ObjectStream, Producer, RunKey, RunRow, TopicProducer},
 };
 use eagre_model::{ObjectId, ProducerId, Run, RunKind};
-use futures::{StreamExt, TryStreamExt, stream};
 use tracing::error;
 
 use super::LoadError;
-use crate::beside::{LOOKUPS_PARALLEL, Pages};
 
 const PAGE_BYTES: usize = 1 << 20;
 /// No commit was larger.
@@ -37,15 +35,12 @@ async fn highest_id<R: RowKind>(
 where
     R::Key: Copy,
 {
-    let (mut highest, mut pages) = (None, Pages::<R>::new(store, PAGE_BYTES));
-    loop {
-        let page = pages.next().await?;
-        if page.is_empty() {
-            return Ok(highest);
-        }
+    let (mut highest, mut pages) = (None, store.pages::<R>(.., PAGE_BYTES));
+    while let Some(page) = pages.next().await? {
         let ids = page.iter().map(|(key, _)| id_of(key).0).filter(|id| *id < IDS_WITHIN_REACH);
         highest = highest.max(ids.max());
     }
+    Ok(highest)
 }
 
 /// Up to format 3 each inline run had its bytes under its own key. Returns the heads of the streams that have some. All of it is in memory
@@ -55,16 +50,11 @@ pub async fn inline_objects(
     changes: &mut Changes,
 ) -> Result<BTreeMap<ObjectStream, u64>, LoadError> {
     let mut objects = BTreeMap::<ObjectId, Vec<(RunKey, Run, Bytes)>>::new();
-    let mut pages = Pages::<InlineBytes>::new(store, PAGE_BYTES);
-    loop {
-        let page = pages.next().await?;
-        if page.is_empty() {
-            break;
-        }
-        let look_up = |(key, bytes)| async move { store.get::<RunRow>(&key).await.map(|run| (key, run, bytes)) };
-        let looked_up: Vec<(RunKey, Option<Run>, Bytes)> =
-            stream::iter(page).map(look_up).buffered(LOOKUPS_PARALLEL).try_collect().await?;
-        for (key, run, bytes) in looked_up {
+    let mut pages = store.pages::<InlineBytes>(.., PAGE_BYTES);
+    while let Some(page) = pages.next().await? {
+        let keys: Vec<RunKey> = page.iter().map(|(key, _)| *key).collect();
+        let runs = store.get_all::<RunRow>(&keys).await?;
+        for ((key, bytes), run) in page.into_iter().zip(runs) {
             changes.delete::<InlineBytes>(&key);
             match run.filter(|run| run.kind == RunKind::Inline) {
                 Some(run) => objects.entry(run.object).or_default().push((key, run, bytes)),

@@ -19,7 +19,7 @@ const RUN_BYTES_MIN: usize = 3;
 pub struct InlineObject {
     /// The rows of its runs, of kind 6. Some may be in another object by now.
     pub runs: Vec<RunKey>,
-    /// All batches as they came, those that were refused too. They end the value, see [`Changes::put`](crate::Changes::put).
+    /// All batches as they came, those that were refused too. They end the value, see [`Changes::put_shared`](crate::Changes::put_shared).
     pub bytes: Bytes,
 }
 

@@ -1,7 +1,5 @@
 //! Rows come back in the order of their keys, page by page, from memory and from tables.
 
-use std::ops::Bound;
-
 use eagre_metadata::{
     Changes, StoreSettings,
     rows::{Meta, MetaName, MetaValue, RunKey, RunRow, Tail, TopicName},
@@ -53,14 +51,43 @@ async fn the_covering_run_is_the_first_at_or_after_the_offset() {
     assert_eq!(found(200, 1_000).await, [0; 0], "nothing of the neighbours");
     assert_eq!(found(0, 0).await, [0; 0]);
     // Page by page, each begins after the last key.
-    let (mut pages, mut after) = (Vec::new(), Bound::Unbounded);
-    loop {
-        let rows = store.scan::<RunRow>((after, Bound::Unbounded), 7).await.unwrap();
-        let Some((last, _)) = rows.last() else { break };
-        after = Bound::Excluded(*last);
-        pages.extend(rows.into_iter().map(|(key, _)| key));
+    let all = store.scan::<RunRow>(.., 1_000).await.unwrap();
+    assert_eq!(all.len(), 80);
+    for (page_bytes, few) in [(1, 80), (50, 10), (1 << 20, 1)] {
+        let (mut read, mut pages) = (Vec::new(), store.pages::<RunRow>(.., page_bytes));
+        let mut count = 0;
+        while let Some(page) = pages.next().await.unwrap() {
+            assert!(!page.is_empty());
+            read.extend(page);
+            count += 1;
+        }
+        assert_eq!((read == all, count >= few), (true, true), "{count} pages of {page_bytes} bytes");
+        assert_eq!(pages.next().await, Ok(None));
     }
-    assert_eq!(pages.len(), 80);
+    let some = RunKey::reaching(partition(256), 150);
+    let page = store.pages::<RunRow>(some, 1 << 20).next().await.unwrap().unwrap();
+    assert_eq!(page.len(), 5, "of a range");
+    // In the order of the keys that are asked for.
+    let key = |last_offset| RunKey { partition: partition(256), last_offset };
+    let found = store.get_all::<RunRow>(&[key(199), key(7), key(9)]).await.unwrap();
+    assert_eq!(found, [Some(run(199)), None, Some(run(9))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_the_last_page_nothing_is_asked() {
+    let bucket = TestBucket::new();
+    let store = open(&env(1), &bucket).await.unwrap();
+    for n in 0..3 {
+        store.write(tail(n, 1)).await.unwrap();
+    }
+    store.flush().await.unwrap();
+    store.close(std::time::Duration::from_secs(1)).await.unwrap();
+    let store = open(&env(2), &bucket).await.unwrap();
+    let mut pages = store.pages::<Tail>(.., 1 << 20);
+    assert_eq!(pages.next().await.unwrap().unwrap().len(), 3);
+    bucket.forget_requests();
+    assert_eq!(pages.next().await, Ok(None));
+    assert_eq!(bucket.requests(), []);
 }
 
 #[tokio::test(start_paused = true)]
