@@ -225,7 +225,7 @@ pub enum Stored {
 }
 
 impl History {
-    /// Writes down a call that has just been made; its outcome is unknown until [`History::complete`].
+    /// Writes down a call that has just been made; its outcome is unknown until [`History::complete_send`].
     pub fn invoke(&mut self, process: Process, invoked: Moment, op: Op) -> EventId {
         self.events.push(Event { process, invoked, returned: None, op });
         EventId(self.events.len() - 1)

@@ -13,6 +13,7 @@
 mod checks;
 mod history;
 mod log;
+pub mod stream;
 mod violation;
 
 pub use history::{

@@ -1,6 +1,6 @@
 //! Every anomaly has a history that shows it and one beside it that is just right.
 
-use crate::*;
+use crate::{stream::replay, *};
 
 const P: Partition = Partition { topic: 1, partition: 0 };
 
@@ -127,16 +127,26 @@ fn shows(kind: ViolationKind, story: &Story) {
     }
 }
 
+/// The judge of streams finds it too.
+#[track_caller]
+fn both_show(kind: ViolationKind, story: &Story) {
+    shows(kind, story);
+    let replayed = replay(&story.0);
+    assert!(!replayed.is_clean(), "{replayed:#?}");
+}
+
 #[track_caller]
 fn is_right(story: &Story) {
     let found: Vec<_> = judge(&story.0).iter().map(ToString::to_string).collect();
     assert!(found.is_empty(), "{found:#?}");
+    let replayed = replay(&story.0);
+    assert!(replayed.is_clean(), "{replayed:#?}");
 }
 
 #[test]
 fn inconsistent_offset() {
     let sends = || story().attempt(1, (1, 2), &[11], Outcome::Unknown).attempt(2, (1, 2), &[12], Outcome::Unknown);
-    shows(
+    both_show(
         ViolationKind::InconsistentOffset,
         &sends().polled((3, 4), 0, &[(0, 11)], 1).polled((5, 6), 0, &[(0, 12)], 1),
     );
@@ -148,23 +158,23 @@ fn inconsistent_offset() {
 #[test]
 fn offset_untrue() {
     let other = || story().attempt(2, (1, 9), &[12], Outcome::Unknown).acked(1, (1, 2), 11, 0);
-    shows(ViolationKind::OffsetUntrue, &other().polled((3, 4), 0, &[(0, 12), (1, 11)], 2));
+    both_show(ViolationKind::OffsetUntrue, &other().polled((3, 4), 0, &[(0, 12), (1, 11)], 2));
     is_right(&other().polled((3, 4), 0, &[(0, 11), (1, 12)], 2));
     let batch = || story().attempt(1, (1, 2), &[11, 12], Outcome::Ok(4));
-    shows(ViolationKind::OffsetUntrue, &batch().polled((3, 4), 4, &[(4, 12), (5, 11)], 6));
+    both_show(ViolationKind::OffsetUntrue, &batch().polled((3, 4), 4, &[(4, 12), (5, 11)], 6));
     is_right(&batch().polled((3, 4), 4, &[(4, 11), (5, 12)], 6));
 }
 
 #[test]
 fn duplicate() {
-    shows(ViolationKind::Duplicate, &three().polled((7, 8), 0, &[(0, 11), (1, 12), (2, 13), (3, 11)], 4));
+    both_show(ViolationKind::Duplicate, &three().polled((7, 8), 0, &[(0, 11), (1, 12), (2, 13), (3, 11)], 4));
     is_right(&three().polled((7, 8), 0, &[(0, 11), (1, 12)], 3).polled((9, 10), 0, &[(0, 11), (1, 12)], 3));
 }
 
 #[test]
 fn corrupt_record() {
-    shows(ViolationKind::CorruptRecord, &three().polled((7, 8), 0, &[(0, 11), (1, 0)], 3));
-    shows(ViolationKind::CorruptRecord, &story().polled((7, 8), 0, &[(0, 99)], 1));
+    both_show(ViolationKind::CorruptRecord, &three().polled((7, 8), 0, &[(0, 11), (1, 0)], 3));
+    both_show(ViolationKind::CorruptRecord, &story().polled((7, 8), 0, &[(0, 99)], 1));
     is_right(&three().polled((7, 8), 0, &[(0, 11), (1, 12)], 3));
 }
 
@@ -179,7 +189,7 @@ fn unreadable() {
 
 #[test]
 fn lost_write() {
-    shows(ViolationKind::LostWrite, &three().drained(9, &[(0, 11), (2, 13)]));
+    both_show(ViolationKind::LostWrite, &three().drained(9, &[(0, 11), (2, 13)]));
     is_right(&three().drained(9, &[(0, 11), (1, 12), (2, 13)]));
     // A batch of unknown outcome is in the log as a whole or not at all.
     let unknown = || story().attempt(1, (1, 2), &[11, 12], Outcome::Unknown);
@@ -190,7 +200,7 @@ fn lost_write() {
 
 #[test]
 fn unseen() {
-    shows(ViolationKind::Unseen, &three().drained(9, &[(0, 11), (1, 12)]));
+    both_show(ViolationKind::Unseen, &three().drained(9, &[(0, 11), (1, 12)]));
     is_right(&story().acked(1, (1, 9), 11, 0).drained(8, &[]));
     let unknown = story().acked(1, (1, 2), 11, 0).attempt(1, (3, 4), &[12], Outcome::Unknown);
     is_right(&unknown.drained(9, &[(0, 11)]));
@@ -199,7 +209,7 @@ fn unseen() {
 #[test]
 fn vanished() {
     let read = || story().attempt(1, (1, 2), &[11], Outcome::Unknown).polled((3, 4), 0, &[(0, 11)], 1);
-    shows(ViolationKind::Vanished, &read().drained(9, &[]));
+    both_show(ViolationKind::Vanished, &read().drained(9, &[]));
     is_right(&read().drained(9, &[(0, 11)]));
     // It came after the reading of the whole log had begun.
     let late = story().attempt(1, (1, 2), &[11], Outcome::Unknown).polled((3, 12), 0, &[(0, 11)], 1);
@@ -209,7 +219,7 @@ fn vanished() {
 #[test]
 fn aborted_read() {
     let failed = || story().attempt(1, (1, 2), &[11], Outcome::Failed);
-    shows(ViolationKind::AbortedRead, &failed().polled((3, 4), 0, &[(0, 11)], 1));
+    both_show(ViolationKind::AbortedRead, &failed().polled((3, 4), 0, &[(0, 11)], 1));
     is_right(&failed());
     // The first attempt's outcome was unknown, so the refusal of the second one says nothing about it.
     let twice = story().attempt(1, (1, 2), &[11], Outcome::Unknown).attempt(1, (3, 4), &[11], Outcome::Failed);
@@ -219,17 +229,17 @@ fn aborted_read() {
 #[test]
 fn offset_gap() {
     let kept = |records: &[(i64, u64)], end| three().drained_to(9, records, end, Vec::new());
-    shows(ViolationKind::OffsetGap, &kept(&[(0, 11), (2, 13)], 3));
+    both_show(ViolationKind::OffsetGap, &kept(&[(0, 11), (2, 13)], 3));
     shows(ViolationKind::OffsetGap, &kept(&[(0, 11), (1, 12), (2, 13)], 4));
     is_right(&kept(&[(0, 11), (1, 12), (2, 13)], 3));
 }
 
 #[test]
 fn poll_skip_and_nonmonotonic_poll() {
-    shows(ViolationKind::PollSkip, &three().polled((7, 8), 0, &[(0, 11), (2, 13)], 3));
-    shows(ViolationKind::PollSkip, &three().polled((7, 8), 1, &[(2, 13)], 3));
-    shows(ViolationKind::PollNonmonotonic, &three().polled((7, 8), 0, &[(0, 11), (1, 12), (1, 12)], 3));
-    shows(ViolationKind::PollNonmonotonic, &three().polled((7, 8), 2, &[(1, 12)], 3));
+    both_show(ViolationKind::PollSkip, &three().polled((7, 8), 0, &[(0, 11), (2, 13)], 3));
+    both_show(ViolationKind::PollSkip, &three().polled((7, 8), 1, &[(2, 13)], 3));
+    both_show(ViolationKind::PollNonmonotonic, &three().polled((7, 8), 0, &[(0, 11), (1, 12), (1, 12)], 3));
+    both_show(ViolationKind::PollNonmonotonic, &three().polled((7, 8), 2, &[(1, 12)], 3));
     // A reader may seek.
     is_right(&three().polled((7, 8), 1, &[(1, 12), (2, 13)], 3).polled((7, 9), 0, &[(0, 11)], 3));
 }
@@ -238,6 +248,8 @@ fn poll_skip_and_nonmonotonic_poll() {
 fn nonmonotonic_send() {
     let first = || story().acked(1, (1, 9), 11, 5);
     shows(ViolationKind::SendNonmonotonic, &first().acked(1, (2, 9), 12, 4));
+    let read = first().acked(1, (2, 9), 12, 4).polled((10, 11), 4, &[(4, 12), (5, 11)], 6);
+    both_show(ViolationKind::SendNonmonotonic, &read);
     is_right(&first().acked(1, (2, 9), 12, 6));
     // Of two processes neither came first.
     is_right(&first().acked(2, (2, 9), 12, 4));
@@ -308,7 +320,7 @@ fn not_linearizable() {
 #[test]
 fn idempotence_broken() {
     let first = || story().produced((1, 2), 11, (5, 0, 0), Outcome::Ok(0));
-    shows(ViolationKind::IdempotenceBroken, &first().produced((3, 4), 11, (5, 0, 0), Outcome::Ok(1)));
+    both_show(ViolationKind::IdempotenceBroken, &first().produced((3, 4), 11, (5, 0, 0), Outcome::Ok(1)));
     is_right(&first().produced((3, 4), 11, (5, 0, 0), Outcome::Ok(0)));
     is_right(&first().produced((3, 4), 12, (6, 0, 0), Outcome::Ok(1)));
 }
