@@ -1,218 +1,203 @@
 //! What can be typed.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
-use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{
-    clock::RunClock,
-    load::{Load, Target, catch_up},
-    raw,
-    report::Report,
-    suite::{self, Suite},
-};
-
-/// Paced open-loop load for Eagre.
+/// Puts a load on a streaming service and tells what became of every record
 #[derive(Debug, Parser)]
-#[command(name = "eagre-loadtest", version)]
+#[command(
+    version,
+    after_help = "Exit status: 0 when everything was right and every bound held, 1 when not, 2 when something could not be \
+                  done, 130 when it was interrupted."
+)]
 pub struct Cli {
+    /// What to do
     #[command(subcommand)]
-    command: Command,
+    pub command: Command,
 }
 
+/// The commands.
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Sends at a rate; ack latency counts from the intended send time
-    Produce(Paced),
-    /// Sends as fast as acks come; MiB/s acknowledged
-    Saturate(Saturate),
-    /// Sends at a rate with a reader that follows; end-to-end latency
-    Live(Paced),
-    /// Reads a topic from its first record
-    CatchUp(CatchUp),
-    /// Many produce streams, each with a record every now and then
-    Streams(Streams),
-    /// Sends at a rate with a live reader and, from the middle on, one that starts over again and again; memory over time
-    Mixed(Paced),
-    /// fdatasync, synced writes and loopback of this machine at this minute
-    Raw(Raw),
-    /// Starts servers of its own and runs the whole table of docs/benchmarks.md
-    Suite(Suite),
+pub enum Command {
+    /// Runs a scenario, judges every record, writes a report
+    Run(Box<Run>),
+    /// Lists the shipped scenarios
+    Scenarios,
+    /// Prints a shipped scenario, to begin one's own from
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Puts several runs side by side on one page
+    Compare(Compare),
+    /// Reads back what a run has written, later, and judges it against the run's record
+    Verify(Verify),
+    /// Finds the highest rate at which a bound holds
+    FindLimit(FindLimit),
+    /// Breaks promises on purpose between itself and a service, one after the other, and checks that each is found
+    Faults(Faults),
+    /// Measures what the machine itself gives: synced writes and loopback
+    Machine(Machine),
+    /// A service that only acknowledges, to see what the load test itself costs
+    Sink(Sink),
 }
 
-/// Where the server is.
+/// Whom the load goes to.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// grpc://host:port[,host:port…] or kafka://host:port[,…]; left out: an `eagre dev` over a temporary folder is started
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+    /// Process of the server, when it runs on this machine: its CPU time and memory are reported
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+    /// host:port where the server shows /metrics: its requests to the bucket are reported
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<String>,
+    /// What the server is, for the report
+    #[arg(long, value_name = "TEXT")]
+    pub name: Option<String>,
+    /// An option for the `eagre dev` that is started, such as --dev=--bucket=model+memory://
+    #[arg(long = "dev", value_name = "OPTION", allow_hyphen_values = true)]
+    pub dev_options: Vec<String>,
+}
+
+/// A load: by its scenario, or by flags.
+#[derive(Debug, Clone, Args)]
+pub struct Load {
+    /// A shipped scenario, or a file (*.toml); left out: what the flags say
+    pub scenario: Option<String>,
+    /// Bytes of values a second (50MiB), records a second (1000/s), or max
+    #[arg(long, conflicts_with = "scenario")]
+    pub rate: Option<String>,
+    /// Bytes of a value
+    #[arg(long, conflicts_with = "scenario")]
+    pub record: Option<String>,
+    /// How long
+    #[arg(long, conflicts_with = "scenario")]
+    pub seconds: Option<String>,
+    /// How many write
+    #[arg(long, conflicts_with = "scenario")]
+    pub producers: Option<u32>,
+    /// How many read, each everything
+    #[arg(long, conflicts_with = "scenario")]
+    pub consumers: Option<u32>,
+    /// How many topics
+    #[arg(long, conflicts_with = "scenario")]
+    pub topics: Option<u32>,
+    /// Of each topic
+    #[arg(long, conflicts_with = "scenario")]
+    pub partitions: Option<u32>,
+    /// Over which the producers are spread
+    #[arg(long, conflicts_with = "scenario")]
+    pub connections: Option<u32>,
+    /// Changes the scenario: producers.count=4, stages.0.rate=10MiB, scale_to=20s
+    #[arg(long = "set", value_name = "K=V")]
+    pub set: Vec<String>,
+    /// All that is drawn follows from it
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// `run`.
 #[derive(Debug, Args)]
-struct Server {
-    /// gRPC address
-    #[arg(long, env = "EAGRE_ENDPOINT", default_value = "http://127.0.0.1:8070")]
-    endpoint: String,
-    /// Process to watch: CPU time and resident set
+pub struct Run {
+    /// What.
+    #[command(flatten)]
+    pub load: Load,
+    /// Whom.
+    #[command(flatten)]
+    pub target: Target,
+    /// Folder for the result; left out: loadtest-<scenario>-<time>
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Leave the topics in place, so that `verify` can read them again
     #[arg(long)]
-    pid: Option<u32>,
+    pub keep_topics: bool,
+    /// Do not read back what no consumer has read: acknowledgements alone are judged, as against `sink`
+    #[arg(long)]
+    pub no_read_back: bool,
 }
 
-impl Server {
-    fn target(&self) -> Target {
-        Target { endpoint: self.endpoint.clone(), pid: self.pid }
-    }
-}
-
-/// What is sent.
+/// `compare`.
 #[derive(Debug, Args)]
-struct Shape {
-    /// Created first; a name of its own by default
-    #[arg(long)]
-    topic: Option<String>,
-    /// Leave the topic in place
-    #[arg(long)]
-    keep: bool,
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    partitions: u32,
-    /// Bytes of a record's value
+pub struct Compare {
+    /// Folders of runs; DIR=LABEL gives one a name
+    #[arg(required = true, num_args = 2..=8, value_name = "DIR[=LABEL]")]
+    pub runs: Vec<String>,
+    /// The page
+    #[arg(long, default_value = "compare.html", value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Folder of a run that was made with --keep-topics
+    pub dir: PathBuf,
+    /// grpc://host:port[,host:port…]
+    #[arg(long, value_name = "URL")]
+    pub target: String,
+}
+
+/// `find-limit`.
+#[derive(Debug, Args)]
+pub struct FindLimit {
+    /// Whom.
+    #[command(flatten)]
+    pub target: Target,
+    /// What has to hold: p50=…, p99=…, end-to-end=…
+    #[arg(long, value_name = "WHAT=TIME")]
+    pub bound: String,
+    /// The first rate that is tried
+    #[arg(long, default_value = "4MiB")]
+    pub from: String,
+    /// No higher rate is tried
+    #[arg(long, default_value = "2GiB")]
+    pub upto: String,
+    /// Bytes of a value
     #[arg(long, default_value = "1KiB")]
-    record: ByteSize,
-    /// Bytes of values in a batch, at most
-    #[arg(long, default_value = "512KiB")]
-    batch: ByteSize,
-    /// How long the first record of a batch may wait for others
-    #[arg(long, default_value = "2ms")]
-    linger: humantime::Duration,
-    /// Unanswered batches of one partition and producer, at most; the service's own limit holds too
-    #[arg(long, default_value_t = 16)]
-    in_flight: usize,
+    pub record: String,
+    /// How long each rate is tried, a quarter of it more to warm up
+    #[arg(long, default_value_t = 15)]
+    pub seconds: u32,
+    /// How many write
     #[arg(long, default_value_t = 4)]
-    connections: usize,
-    /// Before the measured time
-    #[arg(long, default_value = "5s")]
-    warm_up: humantime::Duration,
-    /// Measured time
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    seconds: u64,
-}
-
-impl Shape {
-    fn load(&self, mode: &'static str) -> Result<Load> {
-        let topic = self.topic.clone().unwrap_or_else(|| format!("loadtest-{}", RunClock::start().now_ns()));
-        let load = Load {
-            mode,
-            topic,
-            keep_topic: self.keep,
-            partitions: self.partitions,
-            connections: self.connections,
-            streams: self.connections.min(self.partitions as usize),
-            record_bytes: usize::try_from(self.record.as_u64())?,
-            batch_bytes: usize::try_from(self.batch.as_u64())?,
-            rate: None,
-            max_bytes: None,
-            linger: self.linger.into(),
-            in_flight: self.in_flight,
-            warm_up: self.warm_up.into(),
-            time: Duration::from_secs(self.seconds),
-            follow: false,
-            catch_up: false,
-            rss_every: None,
-        };
-        ensure!(load.connections > 0 && load.in_flight > 0, "--connections and --in-flight begin at 1");
-        ensure!((24..=16 << 20).contains(&load.record_bytes), "--record is between 24 bytes and 16 MiB");
-        Ok(load)
-    }
-}
-
-#[derive(Debug, Args)]
-struct Paced {
-    /// Bytes of values a second
-    #[arg(long, default_value = "1MiB")]
-    rate: ByteSize,
-    #[command(flatten)]
-    shape: Shape,
-    #[command(flatten)]
-    server: Server,
-}
-
-#[derive(Debug, Args)]
-struct Saturate {
-    /// Stop after so many bytes
-    #[arg(long)]
-    bytes: Option<ByteSize>,
-    #[command(flatten)]
-    shape: Shape,
-    #[command(flatten)]
-    server: Server,
-}
-
-#[derive(Debug, Args)]
-struct Streams {
-    #[arg(long, default_value_t = 2_000)]
-    streams: usize,
-    /// Records a second of each
-    #[arg(long, default_value_t = 1)]
-    rate_each: u64,
-    #[command(flatten)]
-    shape: Shape,
-    #[command(flatten)]
-    server: Server,
-}
-
-#[derive(Debug, Args)]
-struct CatchUp {
-    /// Filled before by `saturate --keep --topic`
-    #[arg(long)]
-    topic: String,
+    pub producers: u32,
+    /// Of the topic
     #[arg(long, default_value_t = 8)]
-    partitions: u32,
-    #[arg(long, default_value_t = 4)]
-    connections: usize,
-    #[command(flatten)]
-    server: Server,
+    pub partitions: u32,
+    /// Folder for the results; left out: loadtest-limit-<time>
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
+/// `faults`.
 #[derive(Debug, Args)]
-struct Raw {
+pub struct Faults {
+    /// Which; left out: all
+    pub names: Vec<String>,
+    /// How long each
+    #[arg(long, default_value_t = 5)]
+    pub seconds: u32,
+}
+
+/// `machine`.
+#[derive(Debug, Args)]
+pub struct Machine {
     /// Where to write
     #[arg(long, default_value = ".")]
-    folder: PathBuf,
-    /// Of each of the three
+    pub folder: PathBuf,
+    /// Each of the three
     #[arg(long, default_value = "2s")]
-    time: humantime::Duration,
+    pub time: humantime::Duration,
 }
 
-/// Runs what was typed.
-pub async fn run(cli: Cli) -> Result<()> {
-    report(cli.command).await?.map_or(Ok(()), |report| Ok(report.print()?))
-}
-
-async fn report(command: Command) -> Result<Option<Report>> {
-    let (load, server) = match &command {
-        Command::Raw(raw) => {
-            return suite::print_raw(&raw::measure(&raw.folder, raw.time.into())?).map(|()| None);
-        }
-        Command::Suite(suite) => return suite.run().await.map(|()| None),
-        Command::CatchUp(read) => {
-            let report = catch_up(&read.server.target(), &read.topic, read.partitions, read.connections).await?;
-            return Ok(Some(report));
-        }
-        Command::Produce(paced) => (paced_load("produce", paced)?, &paced.server),
-        Command::Live(paced) => (Load { follow: true, ..paced_load("live", paced)? }, &paced.server),
-        Command::Mixed(paced) => {
-            let rss_every = Some(Duration::from_secs(10));
-            (Load { follow: true, catch_up: true, rss_every, ..paced_load("mixed", paced)? }, &paced.server)
-        }
-        Command::Saturate(saturate) => {
-            let max_bytes = saturate.bytes.map(|bytes| bytes.as_u64());
-            (Load { max_bytes, ..saturate.shape.load("saturate")? }, &saturate.server)
-        }
-        Command::Streams(many) => {
-            let load = many.shape.load("streams")?;
-            let rate = many.streams as u64 * many.rate_each * load.record_bytes as u64;
-            (Load { streams: many.streams.max(1), rate: Some(rate), linger: Duration::ZERO, ..load }, &many.server)
-        }
-    };
-    load.run(&server.target()).await.map(Some)
-}
-
-fn paced_load(mode: &'static str, paced: &Paced) -> Result<Load> {
-    ensure!(paced.rate.as_u64() > 0, "--rate begins at one byte a second");
-    Ok(Load { rate: Some(paced.rate.as_u64()), ..paced.shape.load(mode)? })
+/// `sink`.
+#[derive(Debug, Args)]
+pub struct Sink {
+    /// Where it listens
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: String,
 }

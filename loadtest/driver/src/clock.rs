@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Reads the wall clock once and goes on by the monotonic one.
+/// Reads the wall clock once and goes on by the monotonic one, so a wall clock that jumps moves nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct RunClock {
     began: tokio::time::Instant,
@@ -14,18 +14,26 @@ pub struct RunClock {
 impl RunClock {
     /// A clock that says now what the wall clock says now.
     pub fn start() -> Self {
-        let wall = clock_gettime(ClockId::Realtime);
-        let began_unix_ns = wall.tv_sec.unsigned_abs() * 1_000_000_000 + wall.tv_nsec.unsigned_abs();
-        Self { began: tokio::time::Instant::now(), began_unix_ns }
+        Self { began: tokio::time::Instant::now(), began_unix_ns: wall_ns() }
     }
 
     /// Nanoseconds since the Unix epoch; never goes back.
     pub fn now_ns(&self) -> u64 {
-        self.began_unix_ns + u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        self.began_unix_ns + nanos(self.began.elapsed())
     }
 
-    /// The moment to hand to a timer.
-    pub fn instant(&self, unix_ns: u64) -> tokio::time::Instant {
-        self.began + Duration::from_nanos(unix_ns.saturating_sub(self.began_unix_ns))
+    /// How far the wall clock is from this one by now: it was set, or stepped.
+    pub fn jump(&self) -> Duration {
+        Duration::from_nanos(wall_ns().abs_diff(self.now_ns()))
     }
+}
+
+/// Whole nanoseconds; what does not fit is the largest.
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn wall_ns() -> u64 {
+    let wall = clock_gettime(ClockId::Realtime);
+    wall.tv_sec.unsigned_abs() * 1_000_000_000 + wall.tv_nsec.unsigned_abs()
 }

@@ -1,0 +1,46 @@
+//! `run`: one scenario, and everything that is told of it.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use eagre_report::{RunResult, page, summary};
+use tokio::sync::watch;
+
+use super::{load, note, say, status};
+use crate::{
+    cli::Run,
+    client::Address,
+    run::{
+        execute::{Plan, Ran, execute},
+        files::Folder,
+    },
+};
+
+/// Runs it.
+pub async fn run(run: Run, told: &watch::Sender<bool>) -> Result<ExitCode> {
+    let scenario = load::scenario(&run.load)?;
+    let plan = Plan {
+        keep_topics: run.keep_topics,
+        reads_back: !run.no_read_back,
+        ..load::plan(scenario, &run.target, run.out.as_deref())?
+    };
+    let (name, seconds) = (&plan.scenario.name, plan.scenario.schedule.duration().as_secs_f64());
+    let whom = match (&plan.address, &run.target.target) {
+        (Address::Own, _) | (_, None) => "an `eagre dev` of its own over a temporary folder".to_owned(),
+        (_, Some(target)) => target.clone(),
+    };
+    note(&format!("running {name} for {seconds:.0} s against {whom}; the result goes to {}", plan.out.display()));
+    let out = plan.out.clone();
+    let Ran { result, .. } = execute(plan, told.subscribe()).await?;
+    write(&out, &result)?;
+    say(&summary(&result))?;
+    say(&format!("{}", out.join("report.html").display()))?;
+    Ok(status(result.verdict.outcome))
+}
+
+/// The page, and after it `result.json`, which says that everything is there.
+pub fn write(out: &std::path::Path, result: &RunResult) -> Result<()> {
+    let folder = Folder::create(out)?;
+    folder.write("report.html", &page(result))?;
+    folder.write("result.json", &serde_json::to_string_pretty(result)?)
+}

@@ -1,0 +1,106 @@
+//! `verify`: reads back what a run has written, and judges it against the run's record.
+
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use eagre_verify::stream::{Kind, PartitionJudge, PartitionRecord, Settings, Verdict};
+use eagre_workload::Scenario;
+use tokio::sync::watch;
+
+use super::{note, say};
+use crate::{
+    cli::Verify,
+    client::{Address, Client},
+    clock::{RunClock, nanos},
+    consume::{Consumer, stats::ConsumerStats},
+    run::{
+        execute::whole,
+        metronome::Metronome,
+        record::{self, Header},
+        recorder::Recorder,
+        shared::{Finish, Judges, Phase, Shared},
+    },
+};
+
+/// A reading that gets nothing for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Reads everything, prints what is wrong.
+pub async fn run(options: &Verify) -> Result<ExitCode> {
+    let (header, records) = record::read(&options.dir)?;
+    ensure!(
+        header.topics_kept,
+        "the topics of this run were deleted at its end: run with --keep-topics to read them back later"
+    );
+    let client = Client::connect(&Address::parse(Some(&options.target))?).await?;
+    let shared = shared(&options.dir, header, &records)?;
+    let ends = client.ends(&shared).await.context("cannot ask for the topics of the run")?;
+    note(&format!("reading {} records back", ends.iter().sum::<i64>()));
+    let judges = &shared.judges;
+    let ends = judges.logs().zip(ends).map(|(log, end)| end.max(judges.of(log).end().unwrap_or(0))).collect();
+    let give_up_ns = shared.now_ns() + nanos(PATIENCE);
+    shared.phase.send_modify(|phase| phase.finish = Some(Arc::new(Finish { ends, give_up_ns })));
+    let stats = Arc::new(ConsumerStats::new(None, judges.logs().count()));
+    let consumer = Consumer { number: 0, name: "the reading".into(), kind: whole(), stats };
+    let is_complete = client.consume(&shared, consumer).await??;
+    let mut verdict = Verdict::default();
+    for log in judges.logs() {
+        verdict.merge(judges.of(log).finish());
+    }
+    if !is_complete {
+        note("not everything came in time: what is missing counts as lost");
+    }
+    tell(&verdict)
+}
+
+fn shared(folder: &Path, header: Header, records: &[PartitionRecord]) -> Result<Arc<Shared>> {
+    let toml = std::fs::read_to_string(folder.join("scenario.toml")).context("the run's scenario is missing")?;
+    let mut scenario = Scenario::parse("run", &toml, &[], folder)?;
+    scenario.topics.partitions = header.partitions;
+    let judges = records.iter().map(|record| PartitionJudge::from_record(record, Settings::default()));
+    let judges = judges.collect::<Result<Vec<_>, _>>()?;
+    let clock = RunClock::start();
+    let start_ns = clock.now_ns();
+    let give_up_ns = start_ns + nanos(PATIENCE);
+    Ok(Arc::new(Shared {
+        run: header.run,
+        start_ns,
+        judges: Judges::of_records(judges, header.partitions),
+        topics: header.topics,
+        recorder: Recorder::new(start_ns),
+        metronome: Metronome::start(clock),
+        phase: watch::Sender::new(Phase { stop_ns: start_ns, give_up_ns, finish: None, is_hurried: false }),
+        events: Default::default(),
+        left_behind: false.into(),
+        scenario,
+    }))
+}
+
+fn tell(verdict: &Verdict) -> Result<ExitCode> {
+    for kind in Kind::ALL {
+        if let Some(found) = verdict.findings.get(&kind) {
+            say(&format!("{}: {} ({})", kind.name(), found.count, kind.meaning()))?;
+            for example in &found.examples {
+                say(&format!("  {example}"))?;
+            }
+        }
+    }
+    for sentence in &verdict.unchecked {
+        say(&format!("not checked: {sentence}"))?;
+    }
+    let counts = &verdict.counts;
+    if verdict.is_clean() {
+        let unknown = counts.unknown_visible + counts.unknown_absent;
+        let unknown = if unknown == 0 {
+            String::new()
+        } else {
+            format!("; {unknown} of unknown outcome, {} of them there", counts.unknown_visible)
+        };
+        say(&format!("right: {} records acknowledged then, all there now, once, in order{unknown}", counts.acked))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let kinds: Vec<_> =
+        verdict.findings.iter().map(|(kind, found)| format!("{} {}", found.count, kind.name())).collect();
+    say(&format!("wrong: {} of {} records acknowledged then", kinds.join(", "), counts.acked))?;
+    Ok(ExitCode::from(1))
+}

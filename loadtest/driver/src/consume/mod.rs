@@ -1,0 +1,22 @@
+//! What a consumer does, whatever protocol it speaks: tells the judges what it got, and takes the time.
+
+pub mod reading;
+pub mod stats;
+
+use std::sync::Arc;
+
+use eagre_workload::Consumers;
+
+use stats::ConsumerStats;
+
+/// Which consumer it is.
+pub struct Consumer {
+    /// Among all, for spreading.
+    pub number: u32,
+    /// For findings.
+    pub name: String,
+    /// What it does.
+    pub kind: Consumers,
+    /// What is known of it.
+    pub stats: Arc<ConsumerStats>,
+}

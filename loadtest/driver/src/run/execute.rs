@@ -1,0 +1,506 @@
+//! A run from its beginning to its end: the service, the producers, the consumers, what is done to the service, the reading at the
+//! end, the judgement.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use eagre_faults::{Fault, Proxy};
+use eagre_report::{Event, Raw, RunResult, Target};
+use eagre_verify::stream::{Kind, Settings, Verdict};
+use eagre_workload::{Consumers, From, Scenario};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+};
+
+use super::{
+    actions::{self, Own, lock},
+    files::Folder,
+    live::Live,
+    metronome::Metronome,
+    outcome::{self, Found},
+    record,
+    recorder::{Counts, Recorder},
+    sampler::{Sampler, Watched},
+    series::Series,
+    shared::{Finish, Judges, Phase, Shared},
+};
+use crate::{
+    client::{Address, Client},
+    clock::{RunClock, nanos},
+    consume::{Consumer, stats::ConsumerStats},
+    system::{machine, raw, server},
+};
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The load.
+    pub scenario: Scenario,
+    /// Whom it goes to.
+    pub address: Address,
+    /// Where the result goes.
+    pub out: PathBuf,
+    /// Of the server's process, where it runs on this machine.
+    pub server_pid: Option<u32>,
+    /// `host:port` where the server shows metrics.
+    pub metrics: Option<String>,
+    /// What the server is, for the report.
+    pub name: Option<String>,
+    /// Options of a service of our own.
+    pub dev_options: Vec<String>,
+    /// The raw rates of the machine, where they are known; `None`: they are measured.
+    pub raw: Option<Raw>,
+    /// What is broken on purpose between the load and the service.
+    pub fault: Option<Fault>,
+    /// The topics stay, for `verify`.
+    pub keep_topics: bool,
+    /// What no consumer has read is read when all is over.
+    pub reads_back: bool,
+    /// Say how it goes.
+    pub is_live: bool,
+}
+
+/// Set when the run is to end early.
+pub type Interrupt = watch::Receiver<bool>;
+
+/// Between the last preparation and the first record.
+const RUN_UP: Duration = Duration::from_millis(500);
+/// An interrupted run waits so long for answers and consumers.
+const HURRY: Duration = Duration::from_secs(5);
+/// Each of the raw rates is measured so long.
+const RAW: Duration = Duration::from_millis(500);
+
+/// Runs it, and writes what is known of it but `result.json` and the page: those follow from the result.
+pub async fn execute(plan: Plan, interrupt: Interrupt) -> Result<Ran> {
+    let folder = Folder::create(&plan.out)?;
+    folder.write("scenario.toml", &plan.scenario.toml)?;
+    prepare_machine(&plan)?;
+    let mut described = machine::describe();
+    described.raw = match plan.raw {
+        Some(raw) => Some(raw),
+        None => {
+            let path = folder.path().to_owned();
+            Some(spawn_blocking(move || raw::measure(&path, RAW)).await??)
+        }
+    };
+    let service = Service::start(&plan).await?;
+    let clock = RunClock::start();
+    let mut run = Run::prepare(&plan, &service, clock, folder).await?;
+    let ended = run.go(&service, interrupt).await;
+    let disk_bytes = service.disk_bytes().await;
+    if !plan.keep_topics && service.own.is_none() {
+        // What was measured is worth more than what is left behind.
+        if let Err(error) = service.client.delete_topics(&run.shared.topics).await {
+            run.shared.event("left_behind", format!("{error:#}"));
+        }
+    }
+    let interrupted_s = ended?;
+    let result = run.finish(&plan, &service, described, interrupted_s, disk_bytes, clock).await?;
+    let faults = match service.proxy {
+        Some(proxy) => {
+            let done = proxy.done();
+            proxy.stop().await;
+            done
+        }
+        None => 0,
+    };
+    Ok(Ran { result, faults })
+}
+
+/// What came of a plan.
+pub struct Ran {
+    /// What was found.
+    pub result: RunResult,
+    /// How often the planted fault was committed.
+    pub faults: u64,
+}
+
+fn prepare_machine(plan: &Plan) -> Result<()> {
+    let connections = u64::from(plan.scenario.producers.connections) + 64;
+    machine::allow_files(connections + u64::from(plan.scenario.consumers.iter().map(|kind| kind.count).sum::<u32>()))?;
+    ensure!(
+        plan.scenario.actions.is_empty() || plan.address == Address::Own,
+        "the scenario {} kills and restarts the service, which is done only to one that the load test has started: \
+         leave --target out",
+        plan.scenario.name
+    );
+    Ok(())
+}
+
+/// Who serves.
+struct Service {
+    own: Option<Own>,
+    client: Client,
+    target: Target,
+    watched: Arc<Watched>,
+    proxy: Option<Proxy>,
+}
+
+/// Puts a fault between the load and an address.
+async fn between(fault: Option<Fault>, address: Address, seed: u64) -> Result<(Option<Proxy>, Address)> {
+    match (fault, address) {
+        (None, address) => Ok((None, address)),
+        (Some(fault), Address::Grpc(hosts)) => {
+            let proxy = Proxy::start("127.0.0.1:0", &format!("http://{hosts}"), fault, seed).await?;
+            let address = proxy.address().trim_start_matches("http://").to_owned();
+            Ok((Some(proxy), Address::Grpc(address)))
+        }
+        (Some(_), _) => bail!("faults are put between the load and a grpc:// target"),
+    }
+}
+
+impl Service {
+    async fn start(plan: &Plan) -> Result<Self> {
+        let mut own = None;
+        let (mut metrics, mut pid) = (plan.metrics.clone(), plan.server_pid);
+        let address = match &plan.address {
+            Address::Own => {
+                let (parent, options) = (plan.out.clone(), plan.dev_options.clone());
+                let started =
+                    spawn_blocking(move || server::DevServer::start(&server::find_binary()?, &parent, &options));
+                let server = started.await??;
+                (metrics, pid) = (Some(server.http.clone()), server.pid());
+                let address = Address::Grpc(server.grpc.clone());
+                own = Some(Arc::new(Mutex::new(server)));
+                address
+            }
+            given => given.clone(),
+        };
+        let (proxy, address) = between(plan.fault, address, plan.scenario.seed).await?;
+        let client = Client::connect(&address).await?;
+        let (kind, hosts) = match &address {
+            Address::Kafka(hosts) => ("kafka", hosts),
+            Address::Grpc(hosts) => ("eagre", hosts),
+            Address::Own => bail!("a service of our own has an address by now"),
+        };
+        let name = match (&plan.name, &own) {
+            (Some(name), _) => name.clone(),
+            (None, Some(_)) => format!("eagre dev {}", plan.dev_options.join(" ")).trim().to_owned(),
+            (None, None) => kind.to_owned(),
+        };
+        let target = Target { kind: kind.into(), address: hosts.clone(), started_here: own.is_some(), name };
+        let watched = Watched { server_pid: AtomicU32::new(pid.unwrap_or(0)), metrics };
+        Ok(Self { own, client, target, watched: Arc::new(watched), proxy })
+    }
+
+    async fn disk_bytes(&self) -> Option<u64> {
+        let folder = lock(self.own.as_ref()?).folder();
+        if !folder.is_dir() {
+            return None;
+        }
+        spawn_blocking(move || machine::folder_bytes(&folder)).await.ok()
+    }
+}
+
+struct Run {
+    shared: Arc<Shared>,
+    folder: Folder,
+    started_at_unix_ms: u64,
+    producers: Vec<JoinHandle<Result<()>>>,
+    consumers: Vec<Arc<ConsumerStats>>,
+    waiting: Vec<Consumer>,
+    reading: Vec<JoinHandle<Result<bool>>>,
+    sampler: Option<Sampler>,
+    actions: Arc<AtomicU64>,
+    reads_back: bool,
+    protocol: Vec<String>,
+    wrong_ends: Vec<String>,
+}
+
+impl Run {
+    async fn prepare(plan: &Plan, service: &Service, clock: RunClock, folder: Folder) -> Result<Self> {
+        let scenario = plan.scenario.clone();
+        let run = (clock.now_ns() / 1_000_000) as u32 ^ (scenario.seed as u32).rotate_left(16);
+        let topics: Vec<String> = (0..scenario.topics.count).map(|n| format!("loadtest-{run:08x}-{n}")).collect();
+        service.client.create_topics(&topics, scenario.topics.partitions).await?;
+        let prepared = service.client.prepare(&scenario).await?;
+        let start_ns = clock.now_ns() + nanos(RUN_UP) + u64::from(scenario.producers.count) * 50_000;
+        let stop_ns = start_ns + nanos(scenario.schedule.duration());
+        let give_up_ns = stop_ns + nanos(scenario.drain);
+        let judges = Judges::new(&topics, scenario.topics.partitions, &Settings::default());
+        let shared = Arc::new(Shared {
+            run,
+            start_ns,
+            judges,
+            topics,
+            recorder: Recorder::new(start_ns),
+            metronome: Metronome::start(clock),
+            phase: watch::Sender::new(Phase { stop_ns, give_up_ns, finish: None, is_hurried: false }),
+            events: Default::default(),
+            left_behind: AtomicBool::new(false),
+            scenario,
+        });
+        mark(&shared);
+        let (consumers, waiting) = consumers(&shared);
+        let started_at_unix_ms = start_ns / 1_000_000;
+        let series = series(&shared.scenario, &folder, started_at_unix_ms)?;
+        let live = Live::new(plan.is_live, shared.scenario.schedule.duration().as_secs());
+        let sampler = Sampler::start(shared.clone(), service.watched.clone(), consumers.clone(), series, live);
+        let producers = prepared.start(&shared);
+        Ok(Self {
+            shared,
+            folder,
+            started_at_unix_ms,
+            producers,
+            consumers,
+            waiting,
+            reading: Vec::new(),
+            sampler: Some(sampler),
+            actions: Arc::default(),
+            reads_back: plan.reads_back,
+            protocol: Vec::new(),
+            wrong_ends: Vec::new(),
+        })
+    }
+
+    /// Until everything is written and read, or nobody waits any longer. Says when it was interrupted.
+    async fn go(&mut self, service: &Service, interrupt: Interrupt) -> Result<Option<f64>> {
+        let shared = self.shared.clone();
+        for consumer in std::mem::take(&mut self.waiting) {
+            self.reading.push(join_later(&shared, &service.client, consumer));
+        }
+        let acting =
+            service.own.clone().filter(|_| !shared.scenario.actions.is_empty()).map(|own| {
+                tokio::spawn(actions::run(shared.clone(), own, service.watched.clone(), self.actions.clone()))
+            });
+        let interrupted = tokio::spawn(interruption(shared.clone(), interrupt));
+        for producer in std::mem::take(&mut self.producers) {
+            self.ended(producer.await?);
+        }
+        if let Some(acting) = acting {
+            acting.await??;
+        }
+        shared.event("drain", "everything is answered; consumers read to the end");
+        if !self.reads_back && shared.scenario.consumers.is_empty() {
+            interrupted.abort();
+            return Ok(interrupted_at(&shared));
+        }
+        let patience = if shared.phase.borrow().is_hurried { HURRY } else { shared.scenario.drain };
+        let finish = self.ends(service, patience).await;
+        shared.phase.send_modify(|phase| phase.finish = Some(finish.clone()));
+        for reading in std::mem::take(&mut self.reading) {
+            let read = reading.await?;
+            self.read(read);
+        }
+        if self.reads_back && !self.has_whole_reader() {
+            let read = self.read_back(service, &finish).await?;
+            self.read(read);
+        }
+        interrupted.abort();
+        Ok(interrupted_at(&shared))
+    }
+
+    fn ended(&mut self, ended: Result<()>) {
+        if let Err(error) = ended {
+            self.protocol.push(format!("a producer ended: {error:#}"));
+        }
+    }
+
+    fn read(&mut self, read: Result<bool>) {
+        match read {
+            Ok(true) => {}
+            Ok(false) => self.shared.event("incomplete", "a consumer did not get everything in time"),
+            Err(error) => self.protocol.push(format!("a consumer ended: {error:#}")),
+        }
+    }
+
+    /// What consumers have to read up to: what was acknowledged, or what the service says if that is more.
+    async fn ends(&mut self, service: &Service, patience: Duration) -> Arc<Finish> {
+        let judges = &self.shared.judges;
+        let acked: Vec<i64> = judges.logs().map(|log| judges.of(log).end().unwrap_or(0)).collect();
+        let deadline = tokio::time::Instant::now() + patience;
+        let stated = loop {
+            match service.client.ends(&self.shared).await {
+                Ok(ends) => break ends,
+                Err(error) if tokio::time::Instant::now() >= deadline => {
+                    self.protocol.push(format!("the service does not say where its logs end: {error:#}"));
+                    break acked.clone();
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        };
+        for (log, (stated, acked)) in judges.logs().zip(stated.iter().zip(&acked)) {
+            if stated < acked {
+                self.wrong_ends.push(format!(
+                    "the service says that {}/{} ends at {stated}, though offset {} was acknowledged before",
+                    self.shared.topics[log.topic as usize],
+                    log.partition,
+                    acked - 1
+                ));
+            }
+        }
+        let ends = stated.iter().zip(&acked).map(|(stated, acked)| *stated.max(acked)).collect();
+        Arc::new(Finish { ends, give_up_ns: self.shared.now_ns() + nanos(patience) })
+    }
+
+    /// A consumer that was there from the first record to the last.
+    fn has_whole_reader(&self) -> bool {
+        self.shared
+            .scenario
+            .consumers
+            .iter()
+            .any(|kind| kind.from == From::Earliest && kind.leave.is_none() && kind.count > 0)
+    }
+
+    async fn read_back(&mut self, service: &Service, finish: &Finish) -> Result<Result<bool>> {
+        self.shared.event("read_back", "everything is read from the first record on");
+        let finish =
+            Finish { ends: finish.ends.clone(), give_up_ns: self.shared.now_ns() + nanos(self.shared.scenario.drain) };
+        self.shared.phase.send_modify(|phase| phase.finish = Some(Arc::new(finish)));
+        let stats = Arc::new(ConsumerStats::new(None, self.shared.judges.logs().count()));
+        self.consumers.push(stats.clone());
+        let number = u32::try_from(self.consumers.len())?;
+        let consumer = Consumer { number, name: "the reading at the end".into(), kind: whole(), stats };
+        Ok(service.client.consume(&self.shared, consumer).await?)
+    }
+
+    fn judge(&self) -> Verdict {
+        let mut verdict = Verdict::default();
+        let judges = &self.shared.judges;
+        for log in judges.logs() {
+            verdict.merge(judges.of(log).finish());
+        }
+        if self.consumers.is_empty() {
+            // What nobody looked for is not lost.
+            verdict.findings.remove(&Kind::Lost);
+            verdict.unchecked.push("Nobody read: acknowledgements alone were judged.".into());
+        }
+        verdict
+    }
+
+    async fn finish(
+        mut self,
+        plan: &Plan,
+        service: &Service,
+        machine: eagre_report::Machine,
+        interrupted_s: Option<f64>,
+        disk_bytes: Option<u64>,
+        clock: RunClock,
+    ) -> Result<RunResult> {
+        let sampler = self.sampler.take().context("a run is finished once")?;
+        let whole = spawn_blocking(move || sampler.finish()).await??;
+        let verdict = self.judge();
+        record::write(&self.folder, &self.shared, plan.keep_topics)?;
+        Ok(outcome::result(Found {
+            scenario: self.shared.scenario.clone(),
+            target: service.target.clone(),
+            started_at_unix_ms: self.started_at_unix_ms,
+            machine,
+            whole,
+            verdict,
+            protocol: self.protocol,
+            wrong_ends: self.wrong_ends,
+            consumers: self.consumers,
+            events: self.shared.events.all(),
+            actions: self.actions.load(Ordering::Relaxed),
+            interrupted_s,
+            disk_bytes,
+            clock_jump: clock.jump(),
+            all_taken: !self.shared.left_behind.load(Ordering::Relaxed),
+        }))
+    }
+}
+
+fn interrupted_at(shared: &Shared) -> Option<f64> {
+    shared.events.all().0.iter().find(|event| event.kind == "interrupt").map(|event| event.at)
+}
+
+/// A consumer that reads everything.
+pub fn whole() -> Consumers {
+    Consumers {
+        count: 1,
+        from: From::Earliest,
+        join: Duration::ZERO,
+        leave: None,
+        restart_every: None,
+        max_bytes_per_s: None,
+    }
+}
+
+/// Events of the schedule.
+fn mark(shared: &Shared) {
+    for stage in shared.scenario.schedule.stages() {
+        shared.events.add(Event { at: stage.at.as_secs_f64(), kind: "stage".into(), text: stage.name.clone() });
+    }
+    if !shared.scenario.warm_up.is_zero() {
+        let at = shared.scenario.warm_up.as_secs_f64();
+        shared.events.add(Event { at, kind: "warm_up".into(), text: "measured from here on".into() });
+    }
+}
+
+fn consumers(shared: &Arc<Shared>) -> (Vec<Arc<ConsumerStats>>, Vec<Consumer>) {
+    let (mut all, mut waiting) = (Vec::new(), Vec::new());
+    let logs = shared.judges.logs().count();
+    for (place, kind) in shared.scenario.consumers.iter().enumerate() {
+        for number in 0..kind.count {
+            let stats = Arc::new(ConsumerStats::new(Some(place), logs));
+            all.push(stats.clone());
+            let name = format!("consumer {} of kind {} ({})", number + 1, place + 1, outcome::name(kind));
+            waiting.push(Consumer { number: u32::try_from(all.len()).unwrap_or(0), name, kind: kind.clone(), stats });
+        }
+    }
+    (all, waiting)
+}
+
+fn join_later(shared: &Arc<Shared>, client: &Client, consumer: Consumer) -> JoinHandle<Result<bool>> {
+    let (shared, client) = (shared.clone(), client.clone());
+    tokio::spawn(async move {
+        let join = consumer.kind.join;
+        if !join.is_zero() {
+            tokio::time::sleep_until(shared.instant(join)).await;
+            shared.event("join", format!("a consumer comes: {}", outcome::name(&consumer.kind)));
+        }
+        client.consume(&shared, consumer).await?
+    })
+}
+
+/// Ends the run early when it is told to.
+async fn interruption(shared: Arc<Shared>, mut interrupt: Interrupt) {
+    if interrupt.wait_for(|is_set| *is_set).await.is_err() {
+        return std::future::pending().await;
+    }
+    shared.event("interrupt", "the run was interrupted");
+    let now_ns = shared.now_ns();
+    shared.phase.send_modify(|phase| {
+        phase.stop_ns = phase.stop_ns.min(now_ns);
+        phase.give_up_ns = phase.give_up_ns.min(now_ns + nanos(HURRY));
+        phase.is_hurried = true;
+    });
+}
+
+fn series(scenario: &Scenario, folder: &Folder, started_at_unix_ms: u64) -> Result<Series> {
+    let seconds = |duration: Duration| duration.as_secs_f64().ceil() as u32;
+    let measured = (seconds(scenario.warm_up), scenario.schedule.duration().as_secs_f64().floor().max(1.0) as u32);
+    let schedule = scenario.schedule.clone();
+    let mut mean_bytes = None;
+    let mut sums = Counts::default();
+    Series::begin(folder, started_at_unix_ms, measured, move |second, counts| {
+        sums.add(counts);
+        if sums.taken_records > 0 {
+            mean_bytes = Some(sums.taken_bytes as f64 / sums.taken_records as f64);
+        }
+        let records = match schedule.unpaced() {
+            // As fast as it goes: what was taken up is what was offered.
+            Some(_) => counts.taken_records as f64,
+            None => {
+                let upto = |second: u32| schedule.offered(Duration::from_secs(second.into()));
+                upto(second + 1) - upto(second)
+            }
+        };
+        (records, records * mean_bytes.unwrap_or(0.0))
+    })
+}
+
+/// Folder of a run when none was given: the scenario and when it began, below the current folder.
+pub fn default_out(scenario: &Scenario, parent: &Path) -> PathBuf {
+    let began_s = RunClock::start().now_ns() / 1_000_000_000;
+    parent.join(format!("loadtest-{}-{began_s}", scenario.name))
+}

@@ -1,0 +1,173 @@
+//! Looks once a second, from a thread of its own: at the processes, the bucket's requests, the lag of consumers; turns seconds
+//! that are over into points, and shows how it goes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use super::{
+    live::Live,
+    series::{Sample, Series, Whole},
+    shared::Shared,
+};
+use crate::{
+    consume::stats::ConsumerStats,
+    system::{
+        process::{Usage, usage},
+        scrape,
+    },
+};
+
+/// What is looked at besides the run itself.
+#[derive(Debug, Default)]
+pub struct Watched {
+    /// Of the server's process; 0 while it has none.
+    pub server_pid: AtomicU32,
+    /// `host:port` where it shows metrics.
+    pub metrics: Option<String>,
+}
+
+/// A running sampler.
+pub struct Sampler {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Whole>>,
+}
+
+impl Sampler {
+    /// Starts it.
+    pub fn start(
+        shared: Arc<Shared>,
+        watched: Arc<Watched>,
+        consumers: Vec<Arc<ConsumerStats>>,
+        series: Series,
+        live: Live,
+    ) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let mut looking = Looking {
+            shared,
+            watched,
+            consumers,
+            series,
+            live,
+            samples: BTreeMap::new(),
+            client: usage("self").unwrap_or_default(),
+            server: None,
+            requests: None,
+        };
+        let thread = thread::spawn({
+            let over = over.clone();
+            move || looking.run(&over).and_then(|()| looking.finish())
+        });
+        Self { over, thread }
+    }
+
+    /// The run is over: everything that is left becomes points.
+    pub fn finish(self) -> Result<Whole> {
+        self.over.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        self.thread.join().ok().context("the sampler died")?
+    }
+}
+
+struct Looking {
+    shared: Arc<Shared>,
+    watched: Arc<Watched>,
+    consumers: Vec<Arc<ConsumerStats>>,
+    series: Series,
+    live: Live,
+    samples: BTreeMap<u32, Sample>,
+    client: Usage,
+    /// At the last look: process, and what it had used.
+    server: Option<(u32, Usage)>,
+    /// Counters at the last look.
+    requests: Option<BTreeMap<String, f64>>,
+}
+
+impl Looking {
+    fn run(&mut self, over: &AtomicBool) -> Result<()> {
+        // Nothing that was used before the first second counts to it.
+        let mut second = None;
+        loop {
+            let next_ns = self.shared.start_ns + second.map_or(0, |second| u64::from(second) + 1) * 1_000_000_000;
+            while self.shared.now_ns() < next_ns {
+                if over.load(Ordering::Acquire) {
+                    return Ok(());
+                }
+                thread::park_timeout(Duration::from_nanos(next_ns.saturating_sub(self.shared.now_ns())));
+            }
+            let sample = self.look();
+            if let Some(second) = second {
+                self.samples.insert(second, sample);
+                self.live.show(&self.shared, second);
+            }
+            second = Some(second.map_or(0, |second| second + 1));
+            for (number, taken) in self.shared.recorder.take(Some(self.shared.now_ns())) {
+                self.series.add(number, taken, &mut self.samples)?;
+            }
+        }
+    }
+
+    fn look(&mut self) -> Sample {
+        let client = usage("self").unwrap_or(self.client);
+        let client_cpu = client.cpu_s - self.client.cpu_s;
+        self.client = client;
+        Sample {
+            client_cpu,
+            client_rss_bytes: client.rss_bytes,
+            server: self.look_at_server(),
+            requests: self.look_at_requests(),
+            lag_records: self.lag(),
+        }
+    }
+
+    fn look_at_server(&mut self) -> Option<(f64, u64)> {
+        let pid = self.watched.server_pid.load(Ordering::Relaxed);
+        let now = usage(&pid.to_string()).ok().filter(|_| pid != 0)?;
+        let cpu = match self.server.replace((pid, now)) {
+            Some((before_pid, before)) if before_pid == pid => now.cpu_s - before.cpu_s,
+            Some(_) => now.cpu_s,
+            // It ran before the run began.
+            None => 0.0,
+        };
+        Some((cpu, now.rss_bytes))
+    }
+
+    fn look_at_requests(&mut self) -> Option<BTreeMap<String, f64>> {
+        let (_, page) = scrape::get(self.watched.metrics.as_ref()?, "/metrics").ok()?;
+        let now = scrape::bucket_requests(&page);
+        let before = self.requests.replace(now.clone())?;
+        // A counter that went back began anew with its process.
+        let change = |(op, count): (String, f64)| {
+            let before = before.get(&op).copied().unwrap_or(0.0);
+            (op, if count >= before { count - before } else { count })
+        };
+        Some(now.into_iter().map(change).collect())
+    }
+
+    fn lag(&self) -> u64 {
+        let judges = &self.shared.judges;
+        let ends: Vec<i64> = judges.logs().map(|log| judges.of(log).end().unwrap_or(0)).collect();
+        self.consumers.iter().filter_map(|consumer| consumer.lag(&ends)).max().unwrap_or(0)
+    }
+
+    fn finish(mut self) -> Result<Whole> {
+        self.live.end();
+        for (number, taken) in self.shared.recorder.take(None) {
+            self.series.add(number, taken, &mut self.samples)?;
+        }
+        let last = self.samples.keys().next_back().copied();
+        if let Some(last) = last.filter(|last| *last >= self.series.next()) {
+            self.series.add(last, Default::default(), &mut self.samples)?;
+        }
+        let late = self.shared.recorder.take_late();
+        self.series.finish(late)
+    }
+}
