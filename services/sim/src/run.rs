@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use eagre_proto::v1::FetchEncoding;
-use eagre_verify::{Op, Outcome, Process, Violation, ViolationKind, judge};
+use eagre_verify::{
+    Op, Outcome, Process, Violation, ViolationKind, judge,
+    stream::{self, replay},
+};
 use turmoil::Sim;
 
 use crate::{
@@ -29,6 +32,8 @@ pub struct Verdict {
     pub fingerprint: Fingerprint,
     /// What the judge found.
     pub violations: Vec<Violation>,
+    /// What the judge of load tests found in the same history.
+    pub streamed: stream::Verdict,
     /// Answers that no correct service gives, and clients that never came to an end.
     pub complaints: Vec<String>,
     /// How much happened.
@@ -56,7 +61,7 @@ pub struct Tally {
 impl Verdict {
     /// Nothing is wrong.
     pub fn is_clean(&self) -> bool {
-        self.violations.is_empty() && self.complaints.is_empty()
+        self.violations.is_empty() && self.streamed.is_clean() && self.complaints.is_empty()
     }
 
     /// Whether a violation of this kind was found.
@@ -77,6 +82,11 @@ impl Verdict {
         }
         for violation in self.violations.iter().take(20) {
             story.push_str(&format!("VIOLATION {violation}\n"));
+        }
+        for (kind, found) in &self.streamed.findings {
+            for example in found.examples.iter().take(3) {
+                story.push_str(&format!("STREAMED {kind} {example}\n"));
+            }
         }
         story.push_str(&format!("rerun: EAGRE_SEED={} cargo test -p eagre-sim\n", self.seed));
         story
@@ -264,7 +274,8 @@ impl Stage<'_> {
         let mut complaints = self.complaints;
         complaints.extend(self.world.complaints());
         let trace = self.world.trace.clone();
-        let violations = judge(&history);
-        Verdict { seed: scenario.seed, fingerprint: trace.fingerprint(), violations, complaints, tally, trace }
+        let (violations, streamed) = (judge(&history), replay(&history));
+        let fingerprint = trace.fingerprint();
+        Verdict { seed: scenario.seed, fingerprint, violations, streamed, complaints, tally, trace }
     }
 }

@@ -23,6 +23,10 @@ fn is_found(bug: PlantedBug, kinds: &[ViolationKind]) {
         let scenario = Scenario::provoking(bug, seed);
         let verdict = run(&scenario);
         let found = verdict.violations.iter().find(|violation| kinds.contains(&violation.kind)).cloned();
+        // What both judges look for, both find.
+        if [AbortedRead, Duplicate, LostWrite, OffsetUntrue, Unseen].iter().any(|kind| verdict.shows(*kind)) {
+            assert!(!verdict.streamed.is_clean(), "{bug:?}, only one judge finds it:\n{}", verdict.story(40));
+        }
         let kinds: Vec<_> = verdict.violations.iter().take(3).map(|violation| violation.kind).collect();
         others.push((seed, kinds, verdict.complaints));
         Some((scenario, found?))
