@@ -58,8 +58,9 @@ async fn main() -> anyhow::Result<ExitCode> {
             _ = terminate.recv() => 143,
         };
         // A run that is under way ends by itself and says what it found; a second signal ends it at once.
+        let is_under_way = told.receiver_count() > 0;
         let is_second = told.send_replace(true);
-        if is_second || told.receiver_count() == 0 {
+        if is_second || !is_under_way {
             cleanup::now();
             std::process::exit(status);
         }

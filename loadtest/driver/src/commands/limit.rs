@@ -69,9 +69,9 @@ pub async fn run(options: &FindLimit, told: &watch::Sender<bool>) -> Result<Exit
         say(&told_of(&step))?;
         search.tell(step.held);
         steps.push(step);
+        steps.sort_by_key(|step| step.rate_bytes_s);
+        write_whole(&out.join("limit.json"), &serde_json::to_string_pretty(&steps)?)?;
     }
-    steps.sort_by_key(|step| step.rate_bytes_s);
-    write_whole(&out.join("limit.json"), &serde_json::to_string_pretty(&steps)?)?;
     say(&format!("{}", out.join("limit.json").display()))?;
     match steps.iter().rev().find(|step| step.held) {
         Some(step) => {

@@ -31,9 +31,12 @@ pub async fn run(run: Run, told: &watch::Sender<bool>) -> Result<ExitCode> {
     };
     note(&format!("running {name} for {seconds:.0} s against {whom}; the result goes to {}", plan.out.display()));
     let out = plan.out.clone();
-    let Ran { result, .. } = execute(plan, told.subscribe()).await?;
+    // Held until the result is written: who interrupts before that gets it all the same.
+    let interrupt = told.subscribe();
+    let Ran { result, .. } = execute(plan, interrupt.clone()).await?;
     write(&out, &result)?;
     say(&summary(&result))?;
+    drop(interrupt);
     say(&format!("{}", out.join("report.html").display()))?;
     Ok(status(result.verdict.outcome))
 }

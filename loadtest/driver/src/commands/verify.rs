@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A reading that gets nothing for so long is given up.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads everything, prints what is wrong.
 pub async fn run(options: &Verify) -> Result<ExitCode> {
@@ -37,9 +37,9 @@ pub async fn run(options: &Verify) -> Result<ExitCode> {
     let ends = client.ends(&shared).await.context("cannot ask for the topics of the run")?;
     note(&format!("reading {} records back", ends.iter().sum::<i64>()));
     let judges = &shared.judges;
-    let ends = judges.logs().zip(ends).map(|(log, end)| end.max(judges.of(log).end().unwrap_or(0))).collect();
-    let give_up_ns = shared.now_ns() + nanos(PATIENCE);
-    shared.phase.send_modify(|phase| phase.finish = Some(Arc::new(Finish { ends, give_up_ns })));
+    shared.phase.send_modify(|phase| {
+        phase.finish = Some(Arc::new(Finish { ends, since_ns: shared.now_ns(), patience_ns: nanos(PATIENCE) }))
+    });
     let stats = Arc::new(ConsumerStats::new(None, judges.logs().count()));
     let consumer = Consumer { number: 0, name: "the reading".into(), kind: whole(), stats };
     let is_complete = client.consume(&shared, consumer).await??;
@@ -67,9 +67,9 @@ fn shared(folder: &Path, header: Header, records: &[PartitionRecord]) -> Result<
         start_ns,
         judges: Judges::of_records(judges, header.partitions),
         topics: header.topics,
-        recorder: Recorder::new(start_ns),
+        recorder: Recorder::new(start_ns, (0, 0)),
         metronome: Metronome::start(clock),
-        phase: watch::Sender::new(Phase { stop_ns: start_ns, give_up_ns, finish: None, is_hurried: false }),
+        phase: watch::Sender::new(Phase { stop_ns: start_ns, give_up_ns, finish: None, hurried_ns: None }),
         events: Default::default(),
         left_behind: false.into(),
         scenario,

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
 /// One consumer's, shared with whoever looks.
@@ -10,6 +10,8 @@ use std::sync::{
 pub struct ConsumerStats {
     /// Place of its kind in the scenario; `None` for the reading at the end.
     pub kind: Option<usize>,
+    /// It began to read; one that was to come later may never have.
+    pub came: AtomicBool,
     /// Records that it got.
     pub records: AtomicU64,
     /// Values of these.
@@ -29,6 +31,7 @@ impl ConsumerStats {
     pub fn new(kind: Option<usize>, logs: usize) -> Self {
         Self {
             kind,
+            came: AtomicBool::new(false),
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             restarts: AtomicU64::new(0),

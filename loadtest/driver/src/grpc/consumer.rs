@@ -21,6 +21,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a consumer that goes away and comes again is away.
 const AWAY: Duration = Duration::from_millis(500);
+/// A consumer that waits for the last records looks so often whether it still should.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Runs a consumer until it leaves or has read everything. False: it was to read more than it got.
 pub async fn run(shared: Arc<Shared>, consumer: Consumer, channel: Channel) -> Result<bool> {
@@ -29,9 +31,8 @@ pub async fn run(shared: Arc<Shared>, consumer: Consumer, channel: Channel) -> R
         From::Earliest => None,
         From::Latest => Some(begin_at_ends(&shared, &channel, &mut phase).await?),
     };
-    let measures = consumer.kind.max_bytes_per_s.is_none() && consumer.kind.restart_every.is_none();
     let Consumer { number, name, kind, stats } = consumer;
-    let reading = Reading::new(shared.clone(), number, &name, kind.from, begins.as_deref(), stats.clone(), measures);
+    let reading = Reading::new(shared.clone(), number, &name, &kind, begins.as_deref(), stats.clone());
     let leaves_at = kind.leave.map(|leave| shared.instant(leave));
     Follower { shared, number, kind, stats, channel, reading, phase, leaves_at }.run().await
 }
@@ -88,8 +89,7 @@ impl Follower {
                     return Ok(true);
                 }
                 Ended::Incomplete => {
-                    // What it did not get counts as missing.
-                    self.reading.leave(true);
+                    self.reading.give_up();
                     return Ok(false);
                 }
                 Ended::Leaves => {
@@ -142,14 +142,10 @@ impl Follower {
             if let Some(over) = self.over() {
                 return Ok(over);
             }
-            let deadline = self.phase.borrow().finish.as_ref().map(|finish| finish.give_up_ns);
-            let deadline =
-                deadline.map(|at_ns| Instant::now() + Duration::from_nanos(at_ns.saturating_sub(self.shared.now_ns())));
-            let is_finishing = deadline.is_some();
+            let is_finishing = self.phase.borrow().finish.is_some();
             tokio::select! {
                 biased;
                 changed = self.phase.changed() => changed?,
-                () = until(deadline) => {}
                 () = until(self.leaves_at), if !is_finishing => return Ok(Ended::Leaves),
                 () = until(restarts_at), if !is_finishing => return Ok(Ended::Restarts),
                 message = stream.message() => match message {
@@ -163,6 +159,7 @@ impl Follower {
                     Ok(None) => return Ok(Ended::Lost("the service ended a stream that follows".into())),
                     Err(status) => return Ok(Ended::Lost(said(&status))),
                 },
+                () = tokio::time::sleep(LOOK), if is_finishing => {}
             }
         }
     }
@@ -173,7 +170,7 @@ impl Follower {
         if self.reading.is_finished(&finish) {
             Some(Ended::Complete)
         } else {
-            (self.shared.now_ns() >= finish.give_up_ns).then_some(Ended::Incomplete)
+            self.reading.is_in_vain(&finish).then_some(Ended::Incomplete)
         }
     }
 

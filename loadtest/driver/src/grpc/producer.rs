@@ -15,6 +15,7 @@ use tonic::{Status, Streaming, transport::Channel};
 
 use super::connect::{Identity, init_producer};
 use crate::{
+    clock::nanos,
     produce::writer::Writer,
     run::{
         metronome::Alarm,
@@ -33,7 +34,12 @@ const AGAIN: Duration = Duration::from_millis(20);
 pub async fn run(shared: Arc<Shared>, number: u32, channel: Channel, identity: Identity) -> Result<()> {
     let writer = Writer::new(shared.clone(), number, identity.producer, identity.in_flight_max);
     let (alarm, phase) = (shared.metronome.alarm(), shared.phase.subscribe());
-    Producer { shared, number, channel, writer, alarm, phase }.run().await
+    let mut producer = Producer { shared, number, channel, writer, alarm, phase };
+    let ended = producer.run().await;
+    if ended.is_err() {
+        producer.writer.give_up(producer.shared.now_ns());
+    }
+    ended
 }
 
 struct Producer {
@@ -56,7 +62,7 @@ enum Ended {
 }
 
 impl Producer {
-    async fn run(mut self) -> Result<()> {
+    async fn run(&mut self) -> Result<()> {
         let mut pause = PAUSES.0;
         let mut lost = false;
         loop {
@@ -85,7 +91,7 @@ impl Producer {
                             lost = true;
                             self.shared.lost_connection(&format!("a producer: {why}"));
                         }
-                        Ended::Forgotten => self.renew(give_up_ns).await,
+                        Ended::Forgotten => self.renew().await,
                     }
                 }
                 Ok(Err(_)) | Err(_) => lost = true,
@@ -96,8 +102,8 @@ impl Producer {
     }
 
     /// Asks for another identity until there is one or nobody waits any longer.
-    async fn renew(&mut self, give_up_ns: u64) {
-        while self.shared.now_ns() < give_up_ns {
+    async fn renew(&mut self) {
+        while self.shared.now_ns() < self.phase.borrow().give_up_ns {
             if let Ok(identity) = init_producer(&self.channel).await {
                 self.writer.renew(identity.producer, self.shared.now_ns());
                 return;
@@ -195,26 +201,29 @@ impl Producer {
             counts.throttled += u64::from(error.retry_after_ms.is_some());
         });
         let is_gap = error.reason() == ErrorReason::OutOfOrderSequence;
+        // A gap closes when what is before it has been sent again.
         if error.retriable || is_gap {
             let wait = error.retry_after_ms.map_or(AGAIN, |ms| Duration::from_millis(ms.into()));
-            let wait_ns = crate::clock::nanos(wait.min(Duration::from_secs(5)));
-            // A gap closes when what is before it has been sent again.
-            self.writer.again(id, if is_gap && !error.retriable { now_ns } else { now_ns + wait_ns });
+            self.writer.again(id, now_ns + nanos(wait.min(Duration::from_secs(5))));
             return Ok(None);
         }
+        let said = &error.message;
         if error.outcome_unknown {
-            self.shared
-                .event("unknown", format!("the service cannot say whether a batch was appended: {}", error.message));
+            self.shared.one_of_many("unknown", &format!("the service cannot say whether a batch was appended: {said}"));
             return Ok(Some(Ended::Forgotten));
         }
         if matches!(
             error.reason(),
             ErrorReason::UnknownProducerId | ErrorReason::UnissuedProducerId | ErrorReason::ProducerFenced
         ) {
-            self.shared.event("unknown", format!("a producer has to begin anew: {}", error.message));
+            self.shared.one_of_many("unknown", &format!("a producer has to begin anew: {said}"));
             return Ok(Some(Ended::Forgotten));
         }
-        self.shared.event("refused", format!("a batch was refused: {}", error.message));
+        self.shared.one_of_many("refused", &format!("a batch was refused: {said}"));
+        if self.writer.attempts(id) > 1 {
+            // This attempt was refused; one before it may have been taken.
+            return Ok(Some(Ended::Forgotten));
+        }
         self.writer.failed(id, now_ns);
         Ok(None)
     }

@@ -22,20 +22,29 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 #[derive(Clone)]
 pub struct Broker {
     hosts: String,
+    /// Producers have identities, so that what is sent again lands once. Without, nothing is sent again.
+    pub is_idempotent: bool,
     admin: Arc<AdminClient<DefaultClientContext>>,
     /// It asks and reads nothing.
     asking: Arc<BaseConsumer>,
 }
 
 impl Broker {
-    /// Of `host:port[,host:port…]`. Fails when nobody answers.
-    pub async fn connect(hosts: &str) -> Result<Self> {
+    /// Of `host:port[,host:port…][?idempotence=off]`. Fails when nobody answers.
+    pub async fn connect(address: &str) -> Result<Self> {
+        let (hosts, option) = address.split_once('?').map_or((address, None), |(hosts, option)| (hosts, Some(option)));
+        let is_idempotent = match option {
+            None | Some("idempotence=on") => true,
+            Some("idempotence=off") => false,
+            Some(option) => bail!("?{option}: it is ?idempotence=on or ?idempotence=off"),
+        };
         for host in hosts.split(',') {
             let port = host.trim().rsplit_once(':').map(|(_, port)| port.parse::<u16>());
             ensure!(matches!(port, Some(Ok(_))), "{host} has no port: kafka://host:port");
         }
         let broker = Self {
             hosts: hosts.to_owned(),
+            is_idempotent,
             admin: Arc::new(config(hosts).create().context("cannot make a client of Kafka")?),
             asking: Arc::new(config(hosts).create().context("cannot make a client of Kafka")?),
         };
@@ -124,4 +133,22 @@ fn wait_for_leaders(asking: &BaseConsumer, topic: &str, partitions: u32) -> Resu
         std::thread::sleep(LOOK);
     }
     bail!("the topic {topic} was created, but not all of its partitions have a leader")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_target_that_is_no_broker_is_told() {
+        for (address, told) in [
+            ("127.0.0.1:1", "nobody answers at 127.0.0.1:1"),
+            ("127.0.0.1", "127.0.0.1 has no port: kafka://host:port"),
+            ("127.0.0.1:1,b:x", "b:x has no port: kafka://host:port"),
+            ("127.0.0.1:1?acks=1", "?acks=1: it is ?idempotence=on or ?idempotence=off"),
+        ] {
+            let error = Broker::connect(address).await.err().unwrap().to_string();
+            assert_eq!(error, told);
+        }
+    }
 }

@@ -43,9 +43,7 @@ pub fn start(shared: &Arc<Shared>, consumer: Consumer, broker: Broker) -> JoinHa
             From::Earliest => None,
             From::Latest => Some(begin_at_ends(&shared, &broker, &phase)?),
         };
-        let measures = kind.max_bytes_per_s.is_none();
-        let reading =
-            Reading::new(shared.clone(), number, &name, kind.from, begins.as_deref(), stats.clone(), measures);
+        let reading = Reading::new(shared.clone(), number, &name, &kind, begins.as_deref(), stats.clone());
         let leaves_at = kind.leave.map(|leave| shared.instant(leave));
         let places = shared.judges.logs().enumerate();
         let places = places.map(|(place, log)| ((shared.topics[log.topic as usize].clone(), log.partition), place));
@@ -109,8 +107,7 @@ impl Follower {
                     return Ok(true);
                 }
                 Ended::Incomplete => {
-                    // What it did not get counts as missing.
-                    self.reading.leave(true);
+                    self.reading.give_up();
                     return Ok(false);
                 }
                 Ended::Leaves => {
@@ -237,7 +234,7 @@ impl Follower {
         if self.reading.is_finished(&finish) {
             Some(Ended::Complete)
         } else {
-            (self.shared.now_ns() >= finish.give_up_ns).then_some(Ended::Incomplete)
+            self.reading.is_in_vain(&finish).then_some(Ended::Incomplete)
         }
     }
 

@@ -65,8 +65,13 @@ pub fn groups(broker: &Broker, scenario: &Scenario) -> Vec<Group> {
     let producers = &scenario.producers;
     let clients = producers.connections.min(producers.count).clamp(1, CLIENTS_MAX);
     let mut config = broker.config();
+    if broker.is_idempotent {
+        config.set("enable.idempotence", "true");
+    } else {
+        // What was sent again could be there twice, and overtaken.
+        config.set("message.send.max.retries", "0");
+    }
     config
-        .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("max.in.flight", producers.in_flight.clamp(1, 5).to_string())
         .set("linger.ms", (producers.linger.as_secs_f64() * 1e3).to_string())
@@ -171,6 +176,8 @@ impl Sender {
             let Phase { stop_ns, give_up_ns, .. } = *self.phase.borrow();
             let now_ns = self.shared.now_ns();
             if now_ns >= give_up_ns {
+                let is_left = self.next.iter().any(|Reverse((at_ns, ..))| *at_ns <= stop_ns);
+                self.shared.left_behind.fetch_or(is_left, Ordering::Relaxed);
                 break;
             }
             let is_more_due = self.take_up_due(now_ns, stop_ns)?;
@@ -260,10 +267,7 @@ impl Sender {
         }
         sequences.insert(log, sequence + 1);
         feed.step();
-        let mut recorder = self.shared.recorder.writer(*number);
-        let counts = &mut recorder.second(at_ns).counts;
-        counts.taken_records += 1;
-        counts.taken_bytes += draft.value_bytes as u64;
+        self.shared.recorder.writer(*number).taken(at_ns, draft.value_bytes as u64);
         Ok(true)
     }
 

@@ -188,6 +188,11 @@ impl Lane {
         Some(sent)
     }
 
+    /// How often a batch was sent.
+    pub fn attempts(&self, number: u64) -> u32 {
+        self.unanswered.iter().find(|sent| sent.number == number).map_or(0, |sent| sent.attempts)
+    }
+
     /// To be sent again, not before that time. False: there is no such batch under way.
     pub fn again(&mut self, number: u64, not_before_ns: u64) -> bool {
         let Some(sent) = self.unanswered.iter_mut().find(|sent| sent.number == number && sent.is_under_way) else {

@@ -117,10 +117,7 @@ impl Writer {
             stamp::put(value, stamp, Home { topic: log.topic, partition: log.partition, key });
         });
         feed.step();
-        let mut recorder = self.shared.recorder.writer(self.number);
-        let counts = &mut recorder.second(at_ns).counts;
-        counts.taken_records += 1;
-        counts.taken_bytes += draft.value_bytes as u64;
+        self.shared.recorder.writer(self.number).taken(at_ns, draft.value_bytes as u64);
         true
     }
 
@@ -188,6 +185,11 @@ impl Writer {
         true
     }
 
+    /// How often a batch under way was sent.
+    pub fn attempts(&self, id: u64) -> u32 {
+        self.lanes.get(place_of(id)).map_or(0, |(_, lane)| lane.attempts(number_of(id)))
+    }
+
     /// A batch is to be sent again, not before that time.
     pub fn again(&mut self, id: u64, not_before_ns: u64) -> bool {
         self.lanes.get_mut(place_of(id)).is_some_and(|(_, lane)| lane.again(number_of(id), not_before_ns))
@@ -212,7 +214,8 @@ impl Writer {
 
     /// Nobody waits any longer: what was sent is of unknown outcome, what was never sent definitely failed.
     pub fn give_up(&mut self, now_ns: u64) {
-        if self.feed.next(now_ns).is_some() {
+        let stop_ns = self.shared.phase.borrow().stop_ns;
+        if self.feed.next(now_ns).is_some_and(|due| due.at_ns <= stop_ns) {
             self.shared.left_behind.store(true, Ordering::Relaxed);
         }
         for place in 0..self.lanes.len() {

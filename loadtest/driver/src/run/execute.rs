@@ -30,7 +30,7 @@ use super::{
     recorder::{Counts, Recorder},
     sampler::{Sampler, Watched},
     series::Series,
-    shared::{Finish, Judges, Phase, Shared},
+    shared::{Finish, HURRY, Judges, Phase, Shared},
 };
 use crate::{
     client::{Address, Client},
@@ -73,16 +73,18 @@ pub type Interrupt = watch::Receiver<bool>;
 
 /// Between the last preparation and the first record.
 const RUN_UP: Duration = Duration::from_millis(500);
-/// An interrupted run waits so long for answers and consumers.
-const HURRY: Duration = Duration::from_secs(5);
 /// Each of the raw rates is measured so long.
 const RAW: Duration = Duration::from_millis(500);
 
 /// Runs it, and writes what is known of it but `result.json` and the page: those follow from the result.
 pub async fn execute(plan: Plan, interrupt: Interrupt) -> Result<Ran> {
+    prepare_machine(&plan)?;
+    if plan.address != Address::Own {
+        // Nothing is made for a target that is not there.
+        Client::connect(&plan.address).await?;
+    }
     let folder = Folder::create(&plan.out)?;
     folder.write("scenario.toml", &plan.scenario.toml)?;
-    prepare_machine(&plan)?;
     let mut described = machine::describe();
     described.raw = match plan.raw {
         Some(raw) => Some(raw),
@@ -231,9 +233,9 @@ impl Run {
             start_ns,
             judges,
             topics,
-            recorder: Recorder::new(start_ns),
+            recorder: Recorder::new(start_ns, measured(&scenario)),
             metronome: Metronome::start(clock),
-            phase: watch::Sender::new(Phase { stop_ns, give_up_ns, finish: None, is_hurried: false }),
+            phase: watch::Sender::new(Phase { stop_ns, give_up_ns, finish: None, hurried_ns: None }),
             events: Default::default(),
             left_behind: AtomicBool::new(false),
             scenario,
@@ -273,21 +275,23 @@ impl Run {
             });
         let interrupted = tokio::spawn(interruption(shared.clone(), interrupt));
         for producer in std::mem::take(&mut self.producers) {
-            self.ended(producer.await?);
+            self.ended(producer.await.unwrap_or_else(|died| Err(died.into())));
         }
-        if let Some(acting) = acting {
-            acting.await??;
+        if let Some(acting) = acting
+            && let Err(error) = acting.await.unwrap_or_else(|died| Err(died.into()))
+        {
+            self.protocol.push(format!("{error:#}"));
         }
         shared.event("drain", "everything is answered; consumers read to the end");
         if !self.reads_back && shared.scenario.consumers.is_empty() {
             interrupted.abort();
             return Ok(interrupted_at(&shared));
         }
-        let patience = if shared.phase.borrow().is_hurried { HURRY } else { shared.scenario.drain };
+        let patience = if shared.phase.borrow().hurried_ns.is_some() { HURRY } else { shared.scenario.drain };
         let finish = self.ends(service, patience).await;
         shared.phase.send_modify(|phase| phase.finish = Some(finish.clone()));
         for reading in std::mem::take(&mut self.reading) {
-            let read = reading.await?;
+            let read = reading.await.unwrap_or_else(|died| Err(died.into()));
             self.read(read);
         }
         if self.reads_back && !self.has_whole_reader() {
@@ -338,22 +342,22 @@ impl Run {
             }
         }
         let ends = stated.iter().zip(&acked).map(|(stated, acked)| *stated.max(acked)).collect();
-        Arc::new(Finish { ends, give_up_ns: self.shared.now_ns() + nanos(patience) })
+        Arc::new(Finish { ends, since_ns: self.shared.now_ns(), patience_ns: nanos(patience) })
     }
 
     /// A consumer that was there from the first record to the last.
     fn has_whole_reader(&self) -> bool {
-        self.shared
-            .scenario
-            .consumers
-            .iter()
-            .any(|kind| kind.from == From::Earliest && kind.leave.is_none() && kind.count > 0)
+        let kinds = &self.shared.scenario.consumers;
+        self.consumers.iter().filter(|consumer| consumer.came.load(Ordering::Relaxed)).any(|consumer| {
+            let kind = consumer.kind.and_then(|place| kinds.get(place));
+            kind.is_some_and(|kind| kind.from == From::Earliest && kind.leave.is_none())
+        })
     }
 
     async fn read_back(&mut self, service: &Service, finish: &Finish) -> Result<Result<bool>> {
         self.shared.event("read_back", "everything is read from the first record on");
-        let finish =
-            Finish { ends: finish.ends.clone(), give_up_ns: self.shared.now_ns() + nanos(self.shared.scenario.drain) };
+        let (since_ns, patience_ns) = (self.shared.now_ns(), finish.patience_ns);
+        let finish = Finish { ends: finish.ends.clone(), since_ns, patience_ns };
         self.shared.phase.send_modify(|phase| phase.finish = Some(Arc::new(finish)));
         let stats = Arc::new(ConsumerStats::new(None, self.shared.judges.logs().count()));
         self.consumers.push(stats.clone());
@@ -386,9 +390,13 @@ impl Run {
         clock: RunClock,
     ) -> Result<RunResult> {
         let sampler = self.sampler.take().context("a run is finished once")?;
-        let whole = spawn_blocking(move || sampler.finish()).await??;
+        let measured = spawn_blocking(move || sampler.finish()).await?;
         let verdict = self.judge();
-        record::write(&self.folder, &self.shared, plan.keep_topics)?;
+        let written = record::write(&self.folder, &self.shared, plan.keep_topics);
+        // What was judged is told even where it cannot be written down.
+        let judged = || format!("the run was ended early; until then the judge found: {}", told(&verdict));
+        let whole = measured.with_context(judged)?;
+        written.with_context(judged)?;
         Ok(outcome::result(Found {
             scenario: self.shared.scenario.clone(),
             target: service.target.clone(),
@@ -409,8 +417,18 @@ impl Run {
     }
 }
 
+/// What a judge found, in a line.
+fn told(verdict: &Verdict) -> String {
+    if verdict.is_clean() {
+        return format!("nothing wrong with {} records acknowledged", verdict.counts.acked);
+    }
+    let kinds = verdict.findings.iter().map(|(kind, found)| format!("{} {}", found.count, kind.name()));
+    kinds.collect::<Vec<_>>().join(", ")
+}
+
 fn interrupted_at(shared: &Shared) -> Option<f64> {
-    shared.events.all().0.iter().find(|event| event.kind == "interrupt").map(|event| event.at)
+    let hurried_ns = shared.phase.borrow().hurried_ns?;
+    Some(shared.seconds(hurried_ns))
 }
 
 /// A consumer that reads everything.
@@ -455,7 +473,12 @@ fn join_later(shared: &Arc<Shared>, client: &Client, consumer: Consumer) -> Join
     tokio::spawn(async move {
         let join = consumer.kind.join;
         if !join.is_zero() {
-            tokio::time::sleep_until(shared.instant(join)).await;
+            let mut phase = shared.phase.subscribe();
+            tokio::select! {
+                () = tokio::time::sleep_until(shared.instant(join)) => {}
+                // The run ends before it comes.
+                _ = phase.wait_for(|phase| phase.finish.is_some()) => return Ok(true),
+            }
             shared.event("join", format!("a consumer comes: {}", outcome::name(&consumer.kind)));
         }
         client.consume(&shared, consumer).await?
@@ -469,20 +492,20 @@ async fn interruption(shared: Arc<Shared>, mut interrupt: Interrupt) {
     }
     shared.event("interrupt", "the run was interrupted");
     let now_ns = shared.now_ns();
-    shared.phase.send_modify(|phase| {
-        phase.stop_ns = phase.stop_ns.min(now_ns);
-        phase.give_up_ns = phase.give_up_ns.min(now_ns + nanos(HURRY));
-        phase.is_hurried = true;
-    });
+    shared.phase.send_modify(|phase| phase.hurry(now_ns));
+}
+
+/// First second that is measured, and the first that is not any more.
+fn measured(scenario: &Scenario) -> (u32, u32) {
+    let warm_up = scenario.warm_up.as_secs_f64().ceil() as u32;
+    (warm_up, scenario.schedule.duration().as_secs_f64().floor().max(1.0) as u32)
 }
 
 fn series(scenario: &Scenario, folder: &Folder, started_at_unix_ms: u64) -> Result<Series> {
-    let seconds = |duration: Duration| duration.as_secs_f64().ceil() as u32;
-    let measured = (seconds(scenario.warm_up), scenario.schedule.duration().as_secs_f64().floor().max(1.0) as u32);
     let schedule = scenario.schedule.clone();
     let mut mean_bytes = None;
     let mut sums = Counts::default();
-    Series::begin(folder, started_at_unix_ms, measured, move |second, counts| {
+    Series::begin(folder, started_at_unix_ms, measured(scenario), move |second, counts| {
         sums.add(counts);
         if sums.taken_records > 0 {
             mean_bytes = Some(sums.taken_bytes as f64 / sums.taken_records as f64);

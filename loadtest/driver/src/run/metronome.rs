@@ -52,7 +52,11 @@ pub struct Alarm {
     shared: Arc<Shared>,
     state: Arc<State>,
     number: usize,
+    clock: RunClock,
 }
+
+/// Who waits longer is woken in between.
+const FARTHEST_NS: u64 = 10_000_000_000;
 
 impl Metronome {
     /// Starts the thread.
@@ -75,7 +79,7 @@ impl Metronome {
         });
         let mut queue = self.shared.lock();
         queue.states.push(state.clone());
-        Alarm { shared: self.shared.clone(), state, number: queue.states.len() - 1 }
+        Alarm { shared: self.shared.clone(), state, number: queue.states.len() - 1, clock: self.clock }
     }
 
     /// The clock that it goes by.
@@ -94,6 +98,8 @@ impl Drop for Metronome {
 impl Alarm {
     /// Waits until the clock says `at_ns`. May return early, and at once when it was due before. Cancel-safe.
     pub async fn until(&mut self, at_ns: u64) {
+        // Entries that were overtaken stay in the queue until their time: far ones would pile up.
+        let at_ns = at_ns.min(self.clock.now_ns() + FARTHEST_NS);
         self.state.rung.store(false, Ordering::Release);
         self.state.at_ns.store(at_ns, Ordering::Release);
         if at_ns < self.state.queued_ns.load(Ordering::Acquire) {

@@ -174,7 +174,9 @@ fn bounds(found: &Found, latency: &Latencies) -> Vec<BoundResult> {
             seen.is_some_and(|ms| ms <= most_ms),
         );
     }
-    if let Some(least) = asked.served_min {
+    // A run in which little was served is none that passed, whether its scenario says so or not.
+    let least = asked.served_min.unwrap_or(SERVED_MIN);
+    if found.interrupted_s.is_none() || asked.served_min.is_some() {
         let served = served(sums);
         let seen = format!("{:.2} % of {} records", served * 100.0, sums.totals.offered_records);
         bound("served", format!("at least {} %", least * 100.0), Some(seen), served >= least);
@@ -198,6 +200,9 @@ fn bounds(found: &Found, latency: &Latencies) -> Vec<BoundResult> {
     }
     judged
 }
+
+/// Of what was offered, where the scenario asks for nothing else.
+const SERVED_MIN: f64 = 0.99;
 
 fn served(sums: &Sums) -> f64 {
     if sums.totals.offered_records == 0 {
@@ -223,13 +228,23 @@ fn verdict(found: &Found, checks: &Checks, bounds: &[BoundResult], latency: &Lat
         format!("; half within {}, 99 % within {} of when they were due", time(ack.p50), time(ack.p99))
     });
     let count = thousands(checks.acked);
-    let right = match (checks.acked, found.consumers.is_empty()) {
-        (0, _) => "nothing was acknowledged".to_owned(),
-        (_, true) => format!("{count} records acknowledged, and not read back{latency}"),
-        (_, false) => {
-            format!("{count} records acknowledged, all there once, in order and at their offsets{latency}")
+    let mut right = match (checks.acked, found.consumers.is_empty(), checks.unchecked.is_empty()) {
+        (0, ..) => "nothing was acknowledged".to_owned(),
+        (_, true, _) => format!("{count} records acknowledged, and not read back{latency}"),
+        (.., true) => format!("{count} records acknowledged, all there once, in order and at their offsets{latency}"),
+        (.., false) => {
+            format!(
+                "{count} records acknowledged, and nothing wrong with what was read, which was not everything{latency}"
+            )
         }
     };
+    let unknown = checks.unknown_visible + checks.unknown_absent;
+    if unknown > 0 {
+        right += &format!("; {} of unknown outcome", thousands(unknown));
+    }
+    if checks.failed > 0 {
+        right += &format!("; {} refused for good or never sent", thousands(checks.failed));
+    }
     let (outcome, sentence) = if !wrong.is_empty() {
         (
             Outcome::Incorrect,

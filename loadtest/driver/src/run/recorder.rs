@@ -26,6 +26,8 @@ const OPEN_SECONDS: u32 = 60;
 /// Where everything is written down.
 pub struct Recorder {
     start_ns: u64,
+    /// First second that is measured, and the first that is not any more.
+    measured: (u32, u32),
     shards: Vec<Mutex<Shard>>,
 }
 
@@ -38,13 +40,15 @@ struct Shard {
     late: Late,
 }
 
-/// Times that came after their second had been taken.
+/// What came after its second had been taken, and belongs to the measured time.
 #[derive(Default)]
 pub struct Late {
-    /// By second.
-    pub ack: BTreeMap<u32, Times>,
-    /// By second.
-    pub end_to_end: BTreeMap<u32, Times>,
+    /// From the intended time to the acknowledgement.
+    pub ack: Option<Times>,
+    /// From the intended time to the arrival.
+    pub end_to_end: Option<Times>,
+    /// Records that were taken up, and their values.
+    pub taken: (u64, u64),
 }
 
 /// One second.
@@ -129,18 +133,19 @@ pub fn add(to: &mut Option<Times>, more: Option<Times>) {
 pub struct Writer<'a> {
     shard: MutexGuard<'a, Shard>,
     start_ns: u64,
+    measured: (u32, u32),
 }
 
 impl Recorder {
-    /// Of a run that begins at `start_ns`.
-    pub fn new(start_ns: u64) -> Self {
-        Self { start_ns, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    /// Of a run that begins at `start_ns` and of which the seconds from `measured.0` to before `measured.1` are measured.
+    pub fn new(start_ns: u64, measured: (u32, u32)) -> Self {
+        Self { start_ns, measured, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
     /// For one producer or consumer. To be dropped soon.
     pub fn writer(&self, number: u32) -> Writer<'_> {
         let shard = &self.shards[number as usize % SHARDS];
-        Writer { shard: lock(shard), start_ns: self.start_ns }
+        Writer { shard: lock(shard), start_ns: self.start_ns, measured: self.measured }
     }
 
     /// Changes the counts of the second of `now_ns`.
@@ -184,12 +189,10 @@ impl Recorder {
         let mut all = Late::default();
         for shard in &self.shards {
             let late = mem::take(&mut lock(shard).late);
-            for (number, times) in late.ack {
-                all.ack.entry(number).or_insert_with(self::times).add(times).ok();
-            }
-            for (number, times) in late.end_to_end {
-                all.end_to_end.entry(number).or_insert_with(self::times).add(times).ok();
-            }
+            add(&mut all.ack, late.ack);
+            add(&mut all.end_to_end, late.end_to_end);
+            all.taken.0 += late.taken.0;
+            all.taken.1 += late.taken.1;
         }
         all
     }
@@ -200,6 +203,19 @@ impl Writer<'_> {
     pub fn second(&mut self, at_ns: u64) -> &mut Second {
         let number = second_of(self.start_ns, at_ns).max(self.shard.taken);
         self.shard.seconds.entry(number).or_default()
+    }
+
+    /// A record that was due at a time was taken up.
+    pub fn taken(&mut self, due_ns: u64, bytes: u64) {
+        let number = second_of(self.start_ns, due_ns);
+        if number >= self.shard.taken {
+            let counts = &mut self.second(due_ns).counts;
+            counts.taken_records += 1;
+            counts.taken_bytes += bytes;
+        } else if (self.measured.0..self.measured.1).contains(&number) {
+            self.shard.late.taken.0 += 1;
+            self.shard.late.taken.1 += bytes;
+        }
     }
 
     /// From the intended times of records to their acknowledgement now.
@@ -222,7 +238,7 @@ impl Writer<'_> {
         intended_ns: &[u64],
         now_ns: u64,
         open: impl Fn(&mut Second) -> &mut Option<Times>,
-        late: impl Fn(&mut Late) -> &mut BTreeMap<u32, Times>,
+        late: impl Fn(&mut Late) -> &mut Option<Times>,
     ) {
         let mut rest = intended_ns;
         while let Some(first_ns) = rest.first() {
@@ -232,11 +248,14 @@ impl Writer<'_> {
             let (these, later) = rest.split_at(rest.partition_point(|at_ns| *at_ns < end_ns).max(1));
             rest = later;
             let shard = &mut *self.shard;
-            let times = if number < shard.taken {
-                late(&mut shard.late).entry(number).or_insert_with(times)
+            let times = if number >= shard.taken {
+                open(shard.seconds.entry(number).or_default())
+            } else if (self.measured.0..self.measured.1).contains(&number) {
+                late(&mut shard.late)
             } else {
-                open(shard.seconds.entry(number).or_default()).get_or_insert_with(times)
+                continue;
             };
+            let times = times.get_or_insert_with(self::times);
             for at_ns in these {
                 // It grows; only counts of four billion do not fit.
                 times.record(now_ns.saturating_sub(*at_ns).div_ceil(1_000)).ok();
@@ -261,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_stall_stands_where_it_began() {
-        let recorder = Recorder::new(100 * S);
+        let recorder = Recorder::new(100 * S, (0, 60));
         recorder.writer(0).acked(&[100 * S, 100 * S + S / 2, 101 * S, 103 * S], 105 * S);
         recorder.count(0, 105 * S, |counts| counts.acked_records += 4);
         let seconds = recorder.take(None);
@@ -273,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_second_is_taken_once_and_what_comes_later_is_kept() {
-        let recorder = Recorder::new(0);
+        let recorder = Recorder::new(0, (0, 60));
         recorder.writer(0).acked(&[0], S);
         recorder.writer(1).acked(&[1], 2 * S);
         assert!(recorder.take(Some(30 * S)).is_empty());
@@ -282,7 +301,10 @@ mod tests {
         assert_eq!(taken[0].1.ack.as_ref().unwrap().len(), 2);
         recorder.writer(0).acked(&[5], 90 * S);
         assert!(recorder.take(None).is_empty());
-        assert_eq!(recorder.take_late().ack[&0].len(), 1);
+        recorder.writer(0).taken(5, 7);
+        recorder.writer(0).taken(61 * S, 7);
+        let late = recorder.take_late();
+        assert_eq!((late.ack.unwrap().len(), late.taken), (1, (1, 7)));
     }
 
     #[test]

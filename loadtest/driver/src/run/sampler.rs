@@ -64,7 +64,16 @@ impl Sampler {
         };
         let thread = thread::spawn({
             let over = over.clone();
-            move || looking.run(&over).and_then(|()| looking.finish())
+            move || {
+                let looked = looking.run(&over);
+                if looked.is_err() {
+                    // Nothing can be written down any more: the run is not gone on with.
+                    let shared = looking.shared.clone();
+                    shared.event("interrupt", "the result cannot be written");
+                    shared.phase.send_modify(|phase| phase.hurry(shared.now_ns()));
+                }
+                looked.and_then(|()| looking.finish())
+            }
         });
         Self { over, thread }
     }
@@ -131,6 +140,10 @@ impl Looking {
     fn look_at_server(&mut self) -> Option<(f64, u64)> {
         let pid = self.watched.server_pid.load(Ordering::Relaxed);
         let now = usage(&pid.to_string()).ok().filter(|_| pid != 0)?;
+        if self.server.is_some_and(|(before_pid, _)| before_pid != pid) {
+            // Its counters begin at 0.
+            self.requests = self.requests.take().map(|_| BTreeMap::new());
+        }
         let cpu = match self.server.replace((pid, now)) {
             Some((before_pid, before)) if before_pid == pid => now.cpu_s - before.cpu_s,
             Some(_) => now.cpu_s,

@@ -241,17 +241,11 @@ impl Series {
 
     /// All seconds were added. What came late for its second counts to the sums.
     pub fn finish(mut self, late: Late) -> Result<Whole> {
-        for (number, times) in late.ack {
-            if (self.measured.0..self.measured.1).contains(&number) {
-                self.sums.totals.acked_records += times.len();
-                add(&mut self.sums.ack, Some(times));
-            }
-        }
-        for (number, times) in late.end_to_end {
-            if (self.measured.0..self.measured.1).contains(&number) {
-                add(&mut self.sums.end_to_end, Some(times));
-            }
-        }
+        self.sums.totals.acked_records += late.ack.as_ref().map_or(0, |times| times.len());
+        self.sums.taken.0 += late.taken.0;
+        self.sums.taken.1 += late.taken.1;
+        add(&mut self.sums.ack, late.ack);
+        add(&mut self.sums.end_to_end, late.end_to_end);
         self.csv.finish()?;
         self.ack_log.finish()?;
         self.end_to_end_log.finish()?;
@@ -406,7 +400,7 @@ mod tests {
         let series = series(&Folder::create(temporary.path()).unwrap(), (0, 10));
         let mut late = times();
         late.record(1).unwrap();
-        let late = Late { ack: BTreeMap::from([(3, late.clone()), (12, late)]), ..Late::default() };
+        let late = Late { ack: Some(late), ..Late::default() };
         assert_eq!(series.finish(late).unwrap().sums.totals.acked_records, 1);
     }
 

@@ -51,8 +51,20 @@ pub struct Phase {
     pub give_up_ns: u64,
     /// Consumers go on until they have read so much.
     pub finish: Option<Arc<Finish>>,
-    /// It was interrupted.
-    pub is_hurried: bool,
+    /// When it was interrupted.
+    pub hurried_ns: Option<u64>,
+}
+
+/// An interrupted run waits so long for answers and consumers.
+pub const HURRY: Duration = Duration::from_secs(5);
+
+impl Phase {
+    /// Ends the run early: no more records, and soon no more waiting.
+    pub fn hurry(&mut self, now_ns: u64) {
+        self.stop_ns = self.stop_ns.min(now_ns);
+        self.give_up_ns = self.give_up_ns.min(now_ns + nanos(HURRY));
+        self.hurried_ns.get_or_insert(now_ns);
+    }
 }
 
 /// What consumers read up to.
@@ -60,8 +72,10 @@ pub struct Phase {
 pub struct Finish {
     /// One above the last offset, of each log.
     pub ends: Vec<i64>,
-    /// What is not read by then is missing.
-    pub give_up_ns: u64,
+    /// When they were told.
+    pub since_ns: u64,
+    /// Whoever gets nothing for so long does not wait any longer: what it has not read is missing.
+    pub patience_ns: u64,
 }
 
 impl Shared {
@@ -86,12 +100,17 @@ impl Shared {
         (at_ns as f64 - self.start_ns as f64) / 1e9
     }
 
-    /// Writes down that a connection broke; of many in one second the first.
-    pub fn lost_connection(&self, text: &str) {
+    /// Writes down that something happened which may happen all the time; of many in one second the first.
+    pub fn one_of_many(&self, kind: &str, text: &str) {
         let second = self.now_ns() / 1_000_000_000;
-        if self.events.last_lost_s.swap(second, Ordering::Relaxed) != second {
-            self.event("lost_connection", text);
+        if self.events.last_of_many_s.swap(second, Ordering::Relaxed) != second {
+            self.events.add_one_of_many(self.seconds(self.now_ns()), kind, text);
         }
+    }
+
+    /// See [`Self::one_of_many`].
+    pub fn lost_connection(&self, text: &str) {
+        self.one_of_many("lost_connection", text);
     }
 
     /// Writes down that something happened now.
@@ -155,15 +174,24 @@ const EVENTS_MAX: usize = 2_000;
 /// What happened, in the order of time.
 #[derive(Default)]
 pub struct Events {
-    last_lost_s: AtomicU64,
+    last_of_many_s: AtomicU64,
     kept: Mutex<(Vec<Event>, u64)>,
 }
 
 impl Events {
     /// One more.
     pub fn add(&self, event: Event) {
+        self.add_below(event, EVENTS_MAX);
+    }
+
+    /// One more of those that may fill the list: they leave room for what is rare.
+    fn add_one_of_many(&self, at: f64, kind: &str, text: &str) {
+        self.add_below(Event { at, kind: kind.to_owned(), text: text.to_owned() }, EVENTS_MAX / 2);
+    }
+
+    fn add_below(&self, event: Event, most: usize) {
         let mut kept = lock(&self.kept);
-        if kept.0.len() < EVENTS_MAX {
+        if kept.0.len() < most {
             kept.0.push(event);
         } else {
             kept.1 += 1;
