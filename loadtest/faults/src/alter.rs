@@ -66,20 +66,18 @@ impl Reading {
         let mut batches = std::mem::take(&mut self.held);
         match self.alteration {
             Alteration::Drop => batches.clear(),
+            // The offset behind it is nobody's.
+            Alteration::Gap => {}
             Alteration::Double => batches = batches.iter().chain(&batches).cloned().collect(),
             Alteration::Swap => {
                 let last = batches.len() - 1;
                 batches.swap(0, last);
             }
             Alteration::Flip { mend } => {
-                for (_, bytes) in &mut batches {
-                    let mut flipped = BytesMut::from(&bytes[..]);
-                    batch::flip_bit(&mut flipped, pick(self.seed, span.lo));
-                    if mend {
-                        batch::mend_crc(&mut flipped);
-                    }
-                    *bytes = flipped.freeze();
-                }
+                self.change(&mut batches, span, mend, batch::flip_bit);
+            }
+            Alteration::Foreign => {
+                self.change(&mut batches, span, true, batch::blank_value);
             }
         }
         let shown_before = altered.batches.len();
@@ -93,14 +91,24 @@ impl Reading {
         }
     }
 
+    /// Changes the bytes of the batches of a span, the same for all readers.
+    fn change(&self, batches: &mut [(Header, Bytes)], span: Span, mend: bool, how: fn(&mut [u8], u64)) {
+        for (_, bytes) in batches {
+            let mut changed = BytesMut::from(&bytes[..]);
+            how(&mut changed, pick(self.seed, span.lo));
+            if mend {
+                batch::mend_crc(&mut changed);
+            }
+            *bytes = changed.freeze();
+        }
+    }
+
     fn show(&self, altered: &mut Altered, bytes: &[u8], base_offset: i64) {
         let offsets = Header::parse(bytes).map_or(0, |header| header.offsets);
         if base_offset + offsets <= self.from {
             return;
         }
-        let begin = altered.batches.len();
-        altered.batches.extend_from_slice(bytes);
-        batch::set_base_offset(&mut altered.batches[begin..], base_offset);
+        put(&mut altered.batches, bytes, base_offset);
     }
 }
 
@@ -109,18 +117,66 @@ fn pick(seed: u64, offset: i64) -> u64 {
     u64::from(crc32c::crc32c(&[seed.to_be_bytes(), offset.to_be_bytes()].concat()))
 }
 
-/// Leaves out batches of one reader's partition when they are due; offsets stay, so they jump. Returns how many.
-pub(crate) fn skip(stored: Bytes, schedule: &mut Schedule) -> Result<Altered, NotABatch> {
-    let mut altered = Altered::default();
-    for (_, bytes) in batch::split(stored)? {
-        if schedule.count() {
-            schedule.commit();
-            altered.committed += 1;
-        } else {
-            altered.batches.extend_from_slice(&bytes);
-        }
+/// What one reader gets otherwise than the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mischief {
+    /// A batch is left out; offsets stay, so they jump.
+    Skip,
+    /// A batch comes twice at the same offsets.
+    Repeat,
+    /// A batch changes places with the one behind it.
+    Swap,
+}
+
+/// One partition of the reader that gets something else than the others.
+#[derive(Debug, Clone)]
+pub(crate) struct OddPartition {
+    mischief: Mischief,
+    schedule: Schedule,
+    /// To be shown behind the next one.
+    held: Option<(Header, Bytes)>,
+}
+
+impl OddPartition {
+    /// Nothing has passed.
+    pub fn new(mischief: Mischief) -> Self {
+        Self { mischief, schedule: Schedule::new(), held: None }
     }
-    Ok(altered)
+
+    /// What becomes of stored batches, which follow those before.
+    pub fn alter(&mut self, stored: Bytes) -> Result<Altered, NotABatch> {
+        let mut altered = Altered::default();
+        for (header, bytes) in batch::split(stored)? {
+            let is_due = self.schedule.count();
+            if let Some((first, held)) = self.held.take() {
+                put(&mut altered.batches, &bytes, first.base_offset);
+                put(&mut altered.batches, &held, first.base_offset + header.offsets);
+                altered.committed += 1;
+                continue;
+            }
+            if !is_due {
+                altered.batches.extend_from_slice(&bytes);
+                continue;
+            }
+            self.schedule.commit();
+            match self.mischief {
+                Mischief::Skip => altered.committed += 1,
+                Mischief::Repeat => {
+                    altered.batches.extend_from_slice(&bytes.repeat(2));
+                    altered.committed += 1;
+                }
+                Mischief::Swap => self.held = Some((header, bytes)),
+            }
+        }
+        Ok(altered)
+    }
+}
+
+/// Appends a whole batch at a base offset.
+fn put(batches: &mut BytesMut, bytes: &[u8], base_offset: i64) {
+    let begin = batches.len();
+    batches.extend_from_slice(bytes);
+    batch::set_base_offset(&mut batches[begin..], base_offset);
 }
 
 #[cfg(test)]
@@ -175,6 +231,7 @@ mod tests {
             (Alteration::Double, Span { lo: 7, hi: 9, shown: 4 }),
             (Alteration::Swap, Span { lo: 1, hi: 7, shown: 6 }),
             (Alteration::Flip { mend: true }, Span { lo: 7, hi: 9, shown: 2 }),
+            (Alteration::Foreign, Span { lo: 7, hi: 9, shown: 2 }),
         ];
         for (alteration, span) in cases {
             let (whole, committed) = read(alteration, span, 0, 100);
@@ -235,11 +292,42 @@ mod tests {
     }
 
     #[test]
-    fn a_skipping_reader_misses_whole_batches() {
-        let mut schedule = Schedule::new();
-        let skipped = skip(log().concat().into(), &mut schedule).unwrap();
-        let mut expected = log();
-        expected.remove(4);
-        assert_eq!((skipped.batches, skipped.committed), (BytesMut::from(&expected.concat()[..]), 1));
+    fn one_reader_misses_gets_again_or_swaps_whole_batches() {
+        let of = |mischief, log: &[Bytes]| OddPartition::new(mischief).alter(log.concat().into()).unwrap();
+        let mut skipped = log();
+        skipped.remove(4);
+        let mut repeated = log();
+        repeated.insert(4, repeated[4].clone());
+        for (mischief, expected) in [(Mischief::Skip, skipped), (Mischief::Repeat, repeated)] {
+            let seen = of(mischief, &log());
+            assert_eq!((seen.batches, seen.committed), (BytesMut::from(&expected.concat()[..]), 1), "{mischief:?}");
+        }
+        let swapped = of(Mischief::Swap, &log());
+        let order: Vec<_> = batch::split(swapped.batches.freeze()).unwrap();
+        let order: Vec<_> = order.iter().map(|(header, _)| (header.base_offset, header.base_sequence)).collect();
+        assert_eq!(order[3..7], [(6, 3), (7, 5), (10, 4), (12, 6)]);
+        assert_eq!(swapped.committed, 1);
+        // The other one may come with another message.
+        let mut odd = OddPartition::new(Mischief::Swap);
+        let (first, then) = (odd.alter(log()[..5].concat().into()), odd.alter(log()[5..].concat().into()));
+        let both = [&first.unwrap().batches[..], &then.unwrap().batches[..]].concat();
+        assert_eq!(both, of(Mischief::Swap, &log()).batches);
+    }
+
+    #[test]
+    fn a_gap_moves_what_is_behind_it_and_a_foreign_value_takes_the_place_of_another() {
+        let (gap, committed) = read(Alteration::Gap, Span { lo: 7, hi: 9, shown: 3 }, 0, 2);
+        assert_eq!(committed, 1);
+        assert_eq!(gap, [(0, 0), (1, 1), (3, 2), (6, 3), (7, 4), (10, 5), (13, 6), (14, 7), (16, 8)]);
+        let fifth = Span { lo: 7, hi: 9, shown: 2 };
+        let mut reading = Reading::new(Alteration::Foreign, 7, 0);
+        let seen = reading.alter(log().concat().into(), &renumbering(fifth)).unwrap().batches.freeze();
+        let changed: Vec<_> = batch::split(seen).unwrap().into_iter().zip(log()).filter(|(a, b)| a.1 != b).collect();
+        assert_eq!(changed.len(), 1);
+        let (_, foreign) = &changed[0].0;
+        let mut mended = foreign.to_vec();
+        batch::mend_crc(&mut mended);
+        assert_eq!(mended, foreign[..]);
+        assert!(foreign.windows(3).any(|bytes| bytes == [0; 3]), "the value is blank");
     }
 }

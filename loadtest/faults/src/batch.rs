@@ -2,6 +2,8 @@
 //!
 //! The base offset and the leader epoch lie outside of the CRC-32C, which covers everything from the attributes on.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 const LENGTH_AT: usize = 8;
@@ -97,33 +99,43 @@ pub(crate) fn mend_crc(batch: &mut [u8]) {
 /// Flips one bit of the last byte of a value and leaves the CRC: `pick` says of which record, and which bit. Where there is
 /// no value to be found (compressed, null or empty ones), of a byte amid the records.
 pub(crate) fn flip_bit(batch: &mut [u8], pick: u64) {
-    let values = if is_compressed(batch) { Vec::new() } else { last_bytes_of_values(batch) };
-    let at = match values.len() {
-        0 => RECORDS_AT + (batch.len() - RECORDS_AT) / 2,
-        count => values[usize::try_from(pick / 8 % count as u64).unwrap_or(0)],
-    };
+    let at = value(batch, pick / 8).map_or(RECORDS_AT + (batch.len() - RECORDS_AT) / 2, |value| value.end - 1);
     if let Some(byte) = batch.get_mut(at) {
         *byte ^= 1 << (pick % 8);
     }
+}
+
+/// Fills a value with zeros and leaves the CRC: `pick` says which. Where there is no value to be found, nothing happens.
+pub(crate) fn blank_value(batch: &mut [u8], pick: u64) {
+    if let Some(value) = value(batch, pick) {
+        batch[value].fill(0);
+    }
+}
+
+/// One of the values that are there and not empty.
+fn value(batch: &[u8], pick: u64) -> Option<Range<usize>> {
+    let values = if is_compressed(batch) { Vec::new() } else { values(batch) };
+    let place = usize::try_from(pick.checked_rem(values.len() as u64)?).ok()?;
+    values.get(place).cloned()
 }
 
 fn is_compressed(batch: &[u8]) -> bool {
     field(batch, ATTRIBUTES_AT).is_ok_and(|attributes| i16::from_be_bytes(attributes) & COMPRESSION_MASK != 0)
 }
 
-/// Where in the batch the values of its records end, those that are not empty.
-fn last_bytes_of_values(batch: &[u8]) -> Vec<usize> {
-    let mut ends = Vec::new();
+/// Where in the batch the values of its records are, those that are not empty.
+fn values(batch: &[u8]) -> Vec<Range<usize>> {
+    let mut values = Vec::new();
     let mut at = RECORDS_AT;
-    while let Some((end_of_value, next)) = record(batch, at) {
-        ends.extend(end_of_value);
+    while let Some((value, next)) = record(batch, at) {
+        values.extend((!value.is_empty()).then_some(value));
         at = next;
     }
-    ends
+    values
 }
 
-/// Of the record at a place: where the last byte of its value is, and where the next record begins.
-fn record(batch: &[u8], mut at: usize) -> Option<(Option<usize>, usize)> {
+/// Of the record at a place: where its value is, and where the next record begins.
+fn record(batch: &[u8], mut at: usize) -> Option<(Range<usize>, usize)> {
     let length = usize::try_from(varint(batch, &mut at)?).ok()?;
     let next = at.checked_add(length).filter(|next| *next <= batch.len() && length > 0)?;
     // The attributes, one byte.
@@ -134,7 +146,7 @@ fn record(batch: &[u8], mut at: usize) -> Option<(Option<usize>, usize)> {
     at = at.checked_add(usize::try_from(key_length).unwrap_or(0))?;
     let value_length = usize::try_from(varint(batch, &mut at)?).unwrap_or(0);
     let end = at.checked_add(value_length).filter(|end| *end <= next)?;
-    Some(((value_length > 0).then(|| end - 1), next))
+    Some((at..end, next))
 }
 
 /// A zigzag number of at most ten bytes.
@@ -264,6 +276,18 @@ mod tests {
             mend_crc(&mut bytes);
             assert!(is_sound(&bytes));
         }
+    }
+
+    #[test]
+    fn a_value_is_blanked_where_it_stands() {
+        let mut bytes = batch(OF, &[b"one", b"", b"three"]).to_vec();
+        blank_value(&mut bytes, 1);
+        let expected = batch(OF, &[b"one", b"", &[0; 5]]);
+        mend_crc(&mut bytes);
+        assert_eq!(bytes, expected);
+        let mut empty = batch(OF, &[b""]).to_vec();
+        blank_value(&mut empty, 3);
+        assert_eq!(empty, batch(OF, &[b""]));
     }
 
     #[test]

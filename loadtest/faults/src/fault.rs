@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::{ledger::FalseAnswer, picker::Alteration, tcp::Hardship};
+use crate::{alter::Mischief, ledger::FalseAnswer, picker::Alteration, tcp::Hardship};
 
 /// A promise that the proxy breaks, or a hardship that breaks none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,8 +25,20 @@ pub enum Fault {
     WrongOffset,
     /// A batch is appended and yet answered as definitely failed.
     RefuseButAppend,
+    /// All readers: an offset behind a batch stays empty, and later offsets are renumbered.
+    GapOnRead,
+    /// All readers: a value is replaced by one that no producer of the run wrote.
+    ForeignOnRead,
     /// The second reader misses a batch: its offsets jump.
     SkipForOne,
+    /// The second reader gets a batch again at once.
+    RepeatForOne,
+    /// The second reader gets two batches in the other order, their offsets renumbered.
+    SwapForOne,
+    /// The end of a log is stated one below where it is.
+    EndTooLow,
+    /// A batch is appended, and the answer names another request.
+    AnswerAstray,
     /// Everything that the service sends comes 50 ms later.
     Delay,
     /// All connections are cut every second.
@@ -37,6 +49,23 @@ pub enum Fault {
     Unknown,
 }
 
+/// Where in the proxy a fault takes place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Means {
+    /// Everything passes.
+    Nothing,
+    /// What producers are told.
+    Answers(FalseAnswer),
+    /// What all readers find otherwise than it is stored.
+    Reading(Alteration),
+    /// What one reader gets otherwise than the others.
+    OneReader(Mischief),
+    /// Where logs are said to end.
+    Ends,
+    /// What befalls connections.
+    Connections(Hardship),
+}
+
 /// A name that is no fault's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no fault {0:?}; there are: {names}", names = Fault::ALL.map(Fault::name).join(", "))]
@@ -44,7 +73,7 @@ pub struct UnknownFault(pub String);
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 14] = [
+    pub const ALL: [Fault; 20] = [
         Fault::None,
         Fault::AckWithoutAppend,
         Fault::DropOnRead,
@@ -54,7 +83,13 @@ impl Fault {
         Fault::FlipBitRaw,
         Fault::WrongOffset,
         Fault::RefuseButAppend,
+        Fault::GapOnRead,
+        Fault::ForeignOnRead,
         Fault::SkipForOne,
+        Fault::RepeatForOne,
+        Fault::SwapForOne,
+        Fault::EndTooLow,
+        Fault::AnswerAstray,
         Fault::Delay,
         Fault::Reset,
         Fault::Stall,
@@ -73,7 +108,13 @@ impl Fault {
             Fault::FlipBitRaw => "flip-bit-raw",
             Fault::WrongOffset => "wrong-offset",
             Fault::RefuseButAppend => "refuse-but-append",
+            Fault::GapOnRead => "gap-on-read",
+            Fault::ForeignOnRead => "foreign-on-read",
             Fault::SkipForOne => "skip-for-one",
+            Fault::RepeatForOne => "repeat-for-one",
+            Fault::SwapForOne => "swap-for-one",
+            Fault::EndTooLow => "end-too-low",
+            Fault::AnswerAstray => "answer-astray",
             Fault::Delay => "delay",
             Fault::Reset => "reset",
             Fault::Stall => "stall",
@@ -106,8 +147,27 @@ impl Fault {
             Fault::FlipBitRaw => "A bit of a value is flipped for every reader, and the batch's CRC does not match.",
             Fault::WrongOffset => "An acknowledgement carries its offset plus one.",
             Fault::RefuseButAppend => "A batch is appended and yet answered as definitely not appended.",
+            Fault::GapOnRead => {
+                "Every reader finds an offset at which there is nothing, and everything after it stands above the offset \
+                 that was acknowledged."
+            }
+            Fault::ForeignOnRead => {
+                "Every reader finds zeros in the place of a value, and the batch's CRC is mended: a record that no producer \
+                 of the run wrote, and one that is not there any more."
+            }
             Fault::SkipForOne => {
                 "The reader whose stream is opened second misses a batch that all others get; its offsets jump over it."
+            }
+            Fault::RepeatForOne => {
+                "The reader whose stream is opened second gets a batch and then the same batch again, at the same offsets."
+            }
+            Fault::SwapForOne => {
+                "The reader whose stream is opened second gets two batches in the other order, renumbered so that offsets \
+                 stay dense; all others get them as they are stored."
+            }
+            Fault::EndTooLow => "Whoever asks for the end of a log is told one less.",
+            Fault::AnswerAstray => {
+                "A batch is appended, and its acknowledgement carries the number of a request that was never made."
             }
             Fault::Delay => "Everything that the service sends comes 50 ms later; nothing is wrong.",
             Fault::Reset => "All connections are cut every second; nothing is wrong.",
@@ -129,7 +189,13 @@ impl Fault {
             Fault::FlipBit | Fault::FlipBitRaw => &["corrupted"],
             Fault::WrongOffset => &["wrong_offset"],
             Fault::RefuseButAppend => &["visible_though_failed"],
+            Fault::GapOnRead => &["gap"],
+            Fault::ForeignOnRead => &["foreign"],
             Fault::SkipForOne => &["skipped"],
+            Fault::RepeatForOne => &["went_back"],
+            Fault::SwapForOne => &["readers_disagree"],
+            Fault::EndTooLow => &["wrong_end"],
+            Fault::AnswerAstray => &["protocol"],
             Fault::None | Fault::Delay | Fault::Reset | Fault::Stall | Fault::Unknown => &[],
         }
     }
@@ -138,13 +204,18 @@ impl Fault {
     pub fn may_follow(self) -> &'static [&'static str] {
         match self {
             Fault::DropOnRead => &["wrong_offset", "wrong_end"],
-            Fault::AckWithoutAppend | Fault::DoubleOnRead | Fault::SwapOnRead => &["wrong_offset"],
+            Fault::AckWithoutAppend | Fault::DoubleOnRead | Fault::SwapOnRead | Fault::GapOnRead => &["wrong_offset"],
             // What cannot be read as what was sent may also be counted as missing.
-            Fault::FlipBit | Fault::FlipBitRaw => &["lost"],
+            Fault::FlipBit | Fault::FlipBitRaw | Fault::ForeignOnRead => &["lost"],
             Fault::SkipForOne => &["gap", "readers_disagree", "lost"],
+            // The two may be one producer's.
+            Fault::SwapForOne => &["wrong_offset", "reordered"],
             Fault::None
             | Fault::WrongOffset
             | Fault::RefuseButAppend
+            | Fault::RepeatForOne
+            | Fault::EndTooLow
+            | Fault::AnswerAstray
             | Fault::Delay
             | Fault::Reset
             | Fault::Stall
@@ -152,63 +223,29 @@ impl Fault {
         }
     }
 
-    /// What producers are told.
-    pub(crate) fn false_answer(self) -> Option<FalseAnswer> {
+    /// Where it takes place.
+    pub(crate) fn means(self) -> Means {
         match self {
-            Fault::AckWithoutAppend => Some(FalseAnswer::Withheld),
-            Fault::WrongOffset => Some(FalseAnswer::WrongOffset),
-            Fault::RefuseButAppend => Some(FalseAnswer::Refused),
-            Fault::Unknown => Some(FalseAnswer::NeverKnown),
-            Fault::None
-            | Fault::DropOnRead
-            | Fault::DoubleOnRead
-            | Fault::SwapOnRead
-            | Fault::FlipBit
-            | Fault::FlipBitRaw
-            | Fault::SkipForOne
-            | Fault::Delay
-            | Fault::Reset
-            | Fault::Stall => None,
-        }
-    }
-
-    /// What readers find otherwise than it is stored.
-    pub(crate) fn alteration(self) -> Option<Alteration> {
-        match self {
-            Fault::DropOnRead => Some(Alteration::Drop),
-            Fault::DoubleOnRead => Some(Alteration::Double),
-            Fault::SwapOnRead => Some(Alteration::Swap),
-            Fault::FlipBit => Some(Alteration::Flip { mend: true }),
-            Fault::FlipBitRaw => Some(Alteration::Flip { mend: false }),
-            Fault::None
-            | Fault::AckWithoutAppend
-            | Fault::WrongOffset
-            | Fault::RefuseButAppend
-            | Fault::SkipForOne
-            | Fault::Delay
-            | Fault::Reset
-            | Fault::Stall
-            | Fault::Unknown => None,
-        }
-    }
-
-    /// What befalls connections.
-    pub(crate) fn hardship(self) -> Option<Hardship> {
-        match self {
-            Fault::Delay => Some(Hardship::Delay),
-            Fault::Reset => Some(Hardship::Reset),
-            Fault::Stall => Some(Hardship::Stall),
-            Fault::None
-            | Fault::AckWithoutAppend
-            | Fault::DropOnRead
-            | Fault::DoubleOnRead
-            | Fault::SwapOnRead
-            | Fault::FlipBit
-            | Fault::FlipBitRaw
-            | Fault::WrongOffset
-            | Fault::RefuseButAppend
-            | Fault::SkipForOne
-            | Fault::Unknown => None,
+            Fault::None => Means::Nothing,
+            Fault::AckWithoutAppend => Means::Answers(FalseAnswer::Withheld),
+            Fault::WrongOffset => Means::Answers(FalseAnswer::WrongOffset),
+            Fault::RefuseButAppend => Means::Answers(FalseAnswer::Refused),
+            Fault::Unknown => Means::Answers(FalseAnswer::NeverKnown),
+            Fault::AnswerAstray => Means::Answers(FalseAnswer::Astray),
+            Fault::DropOnRead => Means::Reading(Alteration::Drop),
+            Fault::DoubleOnRead => Means::Reading(Alteration::Double),
+            Fault::SwapOnRead => Means::Reading(Alteration::Swap),
+            Fault::FlipBit => Means::Reading(Alteration::Flip { mend: true }),
+            Fault::FlipBitRaw => Means::Reading(Alteration::Flip { mend: false }),
+            Fault::GapOnRead => Means::Reading(Alteration::Gap),
+            Fault::ForeignOnRead => Means::Reading(Alteration::Foreign),
+            Fault::SkipForOne => Means::OneReader(Mischief::Skip),
+            Fault::RepeatForOne => Means::OneReader(Mischief::Repeat),
+            Fault::SwapForOne => Means::OneReader(Mischief::Swap),
+            Fault::EndTooLow => Means::Ends,
+            Fault::Delay => Means::Connections(Hardship::Delay),
+            Fault::Reset => Means::Connections(Hardship::Reset),
+            Fault::Stall => Means::Connections(Hardship::Stall),
         }
     }
 }

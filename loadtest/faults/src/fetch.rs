@@ -13,17 +13,16 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
 use crate::{
-    Fault,
-    alter::{self, Reading},
+    alter::{Mischief, OddPartition, Reading},
     batch::NotABatch,
+    fault::Means,
     offsets,
-    schedule::Schedule,
     service::{Answers, MESSAGE_BYTES_MAX, Onward, Service},
     survey::{Survey, Surveys},
 };
 
-/// The reader that misses something, in the order in which streams are opened.
-const SKIPPING_READER: u64 = 2;
+/// The reader that gets something else than the others, in the order in which streams are opened.
+const ODD_READER: u64 = 2;
 
 pub(crate) fn client(upstream: Channel) -> FetchServiceClient<Channel> {
     FetchServiceClient::new(upstream).max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -43,12 +42,14 @@ impl FetchService for Service {
         let partitions = request.get_ref().partitions.len();
         let opened = self.fetches.fetch_add(1, Ordering::Relaxed) + 1;
         let answers = client(upstream).fetch(request).await?;
-        if self.fault != Fault::SkipForOne || opened != SKIPPING_READER {
-            return Ok(answers.map(|answers| answers.boxed()));
+        match self.means {
+            Means::OneReader(mischief) if opened == ODD_READER => {
+                require_batches(encoding)?;
+                let done = self.done.clone();
+                Ok(answers.map(|answers| odd(mischief, answers, partitions, done)))
+            }
+            _ => Ok(answers.map(|answers| answers.boxed())),
         }
-        require_batches(encoding)?;
-        let done = self.done.clone();
-        Ok(answers.map(|answers| skipping(answers, partitions, done)))
     }
 
     async fn list_offsets(&self, call: Request<ListOffsetsRequest>) -> Result<Response<ListOffsetsResponse>, Status> {
@@ -57,7 +58,13 @@ impl FetchService for Service {
             Some(surveys) => offsets::list(surveys, onward).await,
             None => {
                 let (upstream, request) = onward.split();
-                client(upstream).list_offsets(request).await
+                let asked = request.get_ref().partitions.clone();
+                let mut answer = client(upstream).list_offsets(request).await?;
+                if self.means == Means::Ends {
+                    let lowered = offsets::understate(&asked, answer.get_mut());
+                    self.done.fetch_add(lowered, Ordering::Relaxed);
+                }
+                Ok(answer)
             }
         }
     }
@@ -79,19 +86,24 @@ impl From<NotABatch> for Status {
     }
 }
 
-fn skipping(answers: Streaming<FetchResponse>, partitions: usize, done: Arc<AtomicU64>) -> Answers<FetchResponse> {
-    let mut schedules = vec![Schedule::new(); partitions];
-    let skipped = answers.map(move |answer| {
+fn odd(
+    mischief: Mischief,
+    answers: Streaming<FetchResponse>,
+    partitions: usize,
+    done: Arc<AtomicU64>,
+) -> Answers<FetchResponse> {
+    let mut partitions = vec![OddPartition::new(mischief); partitions];
+    let changed = answers.map(move |answer| {
         let mut message = answer?;
         let index = usize::try_from(message.index).unwrap_or(usize::MAX);
-        let Some(schedule) = schedules.get_mut(index) else { return Ok(Some(message)) };
+        let Some(partition) = partitions.get_mut(index) else { return Ok(Some(message)) };
         let had_batches = !message.batches.is_empty();
-        let left = alter::skip(std::mem::take(&mut message.batches), schedule)?;
-        done.fetch_add(left.committed, Ordering::Relaxed);
-        message.batches = left.batches.freeze();
+        let altered = partition.alter(std::mem::take(&mut message.batches))?;
+        done.fetch_add(altered.committed, Ordering::Relaxed);
+        message.batches = altered.batches.freeze();
         Ok((!is_emptied(had_batches, &message)).then_some(message))
     });
-    skipped.try_filter_map(|message| std::future::ready(Ok(message))).boxed()
+    changed.try_filter_map(|message| std::future::ready(Ok(message))).boxed()
 }
 
 /// Nothing is left in a message that had batches, and it says nothing else.

@@ -25,6 +25,8 @@ pub(crate) enum FalseAnswer {
     Refused,
     /// Nobody knows, and it is appended.
     NeverKnown,
+    /// Acknowledged under the number of a request that was never made.
+    Astray,
 }
 
 /// A topic's name and a partition.

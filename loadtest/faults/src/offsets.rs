@@ -69,6 +69,18 @@ pub(crate) async fn resolve<T>(
     Ok(resolved)
 }
 
+/// States the ends of logs that were asked for one too low; says how many.
+pub(crate) fn understate(asked: &[FetchPartition], answer: &mut ListOffsetsResponse) -> u64 {
+    let mut lowered = 0;
+    for (partition, found) in asked.iter().zip(&mut answer.offsets) {
+        if matches!(place(partition), Some(Place::Latest(_))) && found.offset > 0 {
+            found.offset -= 1;
+            lowered += 1;
+        }
+    }
+    lowered
+}
+
 fn place(partition: &FetchPartition) -> Option<Place> {
     partition.position.and_then(|position| position.position)
 }

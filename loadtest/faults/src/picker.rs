@@ -16,6 +16,10 @@ pub(crate) enum Alteration {
         /// The CRC is made to match again.
         mend: bool,
     },
+    /// Behind a batch an offset stays empty.
+    Gap,
+    /// A value is replaced by zeros.
+    Foreign,
 }
 
 /// How far apart two batches that change places may be. A reader holds back so many.
@@ -46,7 +50,10 @@ impl Picker {
             _ if !due => None,
             Alteration::Drop => Some(Span { lo: batch.base_offset, hi: batch.end(), shown: 0 }),
             Alteration::Double => Some(Span { lo: batch.base_offset, hi: batch.end(), shown: 2 * batch.offsets }),
-            Alteration::Flip { .. } => Some(Span { lo: batch.base_offset, hi: batch.end(), shown: batch.offsets }),
+            Alteration::Gap => Some(Span { lo: batch.base_offset, hi: batch.end(), shown: batch.offsets + 1 }),
+            Alteration::Flip { .. } | Alteration::Foreign => {
+                Some(Span { lo: batch.base_offset, hi: batch.end(), shown: batch.offsets })
+            }
             Alteration::Swap => self.pair(batch),
         };
         if span.is_some() {

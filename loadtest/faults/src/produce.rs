@@ -79,7 +79,16 @@ pub(crate) struct Liar {
 impl Liar {
     /// Whether a batch is not forwarded.
     pub fn withholds(&self, passing: &Passing) -> bool {
-        passing.lied_about && self.books.open().false_answer() == FalseAnswer::Withheld
+        self.tells(passing, FalseAnswer::Withheld)
+    }
+
+    /// Whether the answer to a batch names another request. A single call has only one, so nothing goes astray there.
+    pub fn leads_astray(&self, passing: &Passing) -> bool {
+        self.tells(passing, FalseAnswer::Astray)
+    }
+
+    fn tells(&self, passing: &Passing, answer: FalseAnswer) -> bool {
+        passing.lied_about && self.books.open().false_answer() == answer
     }
 
     /// The answer to a batch that was not forwarded. Those before it in its partition have been answered.
@@ -106,8 +115,8 @@ impl Liar {
                 response.base_offset += 1;
                 Outcome::Response(response)
             }
-            // The service knows nothing of these, so it answers none.
-            FalseAnswer::Withheld => Outcome::Response(response),
+            // The service knows nothing of the former, so it answers none; of the latter the outcome is right.
+            FalseAnswer::Withheld | FalseAnswer::Astray => Outcome::Response(response),
         }
     }
 }

@@ -25,6 +25,7 @@ use tonic::transport::{Endpoint, Server};
 use crate::{
     Fault,
     connection::Accepted,
+    fault::Means,
     ledger::Ledger,
     service::{Books, MESSAGE_BYTES_MAX, Service},
     survey::Surveys,
@@ -73,16 +74,17 @@ impl Proxy {
             listening.map_err(|source| ProxyError::Listen { address: listen.to_owned(), source })?;
         let (tasks, stopped) = (TaskTracker::new(), CancellationToken::new());
         let done = Arc::new(AtomicU64::new(0));
-        if let Some(hardship) = fault.hardship() {
+        let means = fault.means();
+        if let Means::Connections(hardship) = means {
             let serve = tcp::serve(listener, authority, hardship, tasks.clone(), stopped.clone(), done.clone());
             tasks.spawn(serve);
         } else {
             let survey = |alteration| Surveys::new(alteration, endpoint.connect_lazy(), tasks.clone(), stopped.clone());
             let service = Service {
-                fault,
+                means,
                 seed,
-                ledger: fault.false_answer().map(|answer| Books::new(Ledger::new(answer))),
-                surveys: fault.alteration().map(survey),
+                ledger: if let Means::Answers(answer) = means { Some(Books::new(Ledger::new(answer))) } else { None },
+                surveys: if let Means::Reading(alteration) = means { Some(survey(alteration)) } else { None },
                 fetches: Arc::default(),
                 done: done.clone(),
             };

@@ -8,7 +8,7 @@ use std::{
 use futures::Stream;
 use tonic::{Request, Status, metadata::MetadataMap, transport::Channel};
 
-use crate::{Fault, ledger::Ledger, survey::Surveys};
+use crate::{fault::Means, ledger::Ledger, survey::Surveys};
 
 /// Larger than any message of either side.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -20,7 +20,7 @@ pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send
 #[derive(Clone)]
 pub(crate) struct Service {
     /// What goes wrong.
-    pub fault: Fault,
+    pub means: Means,
     /// Says which bits are flipped.
     pub seed: u64,
     /// Of the batches that were produced through it, where producers are lied to.

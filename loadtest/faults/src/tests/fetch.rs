@@ -10,8 +10,14 @@ use tonic::Code;
 use super::{client::*, upstream::Upstream, world};
 use crate::{Fault, batch};
 
-const ALTERING: [Fault; 5] =
-    [Fault::DropOnRead, Fault::DoubleOnRead, Fault::SwapOnRead, Fault::FlipBit, Fault::FlipBitRaw];
+const ALTERING: [Fault; 6] = [
+    Fault::DropOnRead,
+    Fault::DoubleOnRead,
+    Fault::SwapOnRead,
+    Fault::FlipBit,
+    Fault::FlipBitRaw,
+    Fault::ForeignOnRead,
+];
 
 /// Appends batches of two producers in turn.
 fn fill(upstream: &Upstream, places: std::ops::Range<i32>) {
@@ -156,6 +162,46 @@ async fn only_the_second_reader_misses_a_batch() {
     let expected: Vec<_> = first.iter().copied().filter(|found| found.0 != 8).collect();
     assert_eq!((first.len(), second, proxy.done()), (20, expected, 1));
     assert_eq!(third, first);
+}
+
+#[tokio::test]
+async fn only_the_second_reader_gets_a_batch_again_or_two_in_the_other_order() {
+    for fault in [Fault::RepeatForOne, Fault::SwapForOne] {
+        let (upstream, proxy, mut client) = world(fault).await;
+        fill(&upstream, 0..10);
+        let first = client.read(EARLIEST).await;
+        let second = client.read(EARLIEST).await;
+        let mut expected = first.clone();
+        if fault == Fault::RepeatForOne {
+            expected.insert(4, first[4]);
+        } else {
+            (expected[4].1, expected[4].2, expected[5].1, expected[5].2) =
+                (first[5].1, first[5].2, first[4].1, first[4].2);
+        }
+        assert_eq!((second, proxy.done()), (expected, 1), "{fault:?}");
+        assert_eq!(client.read(EARLIEST).await, first);
+    }
+}
+
+#[tokio::test]
+async fn a_gap_is_the_same_for_all() {
+    let (upstream, _proxy, mut client) = world(Fault::GapOnRead).await;
+    fill(&upstream, 0..10);
+    let found = client.read(EARLIEST).await;
+    let offsets: Vec<_> = found.iter().map(|found| found.0).collect();
+    assert_eq!(offsets, (0..10).step_by(2).chain((11..41).step_by(2)).collect::<Vec<_>>());
+    assert_eq!(client.read(EARLIEST).await, found);
+    assert_eq!(client.offset(LATEST).await.unwrap().offset, 41);
+}
+
+#[tokio::test]
+async fn an_end_is_stated_too_low() {
+    let (upstream, proxy, mut client) = world(Fault::EndTooLow).await;
+    assert_eq!(client.offset(LATEST).await.unwrap().offset, 0);
+    fill(&upstream, 0..2);
+    assert_eq!(client.offset(LATEST).await.unwrap().offset, 7);
+    assert_eq!(client.offset(Place::Offset(3)).await.unwrap().offset, 3);
+    assert_eq!(proxy.done(), 1);
 }
 
 #[tokio::test]

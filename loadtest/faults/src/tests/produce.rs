@@ -99,6 +99,15 @@ async fn a_sequence_that_was_called_free_can_be_used_again() {
 }
 
 #[tokio::test]
+async fn an_answer_goes_astray() {
+    let (upstream, proxy, mut client) = world(Fault::AnswerAstray).await;
+    let answers = client.stream(batches(0..6)).await;
+    let ids: Vec<_> = answers.iter().map(|(id, _)| *id).collect();
+    assert!(ids[4] > 1 << 62 && ids.iter().filter(|id| **id < 100).count() == 5, "{ids:?}");
+    assert_eq!((acked(&answers[4].1), upstream.stored(0).len(), proxy.done()), (Some(8), 6, 1));
+}
+
+#[tokio::test]
 async fn an_outcome_stays_unknown() {
     let (upstream, proxy, mut client) = world(Fault::Unknown).await;
     let answers = client.stream(batches(0..6)).await;
