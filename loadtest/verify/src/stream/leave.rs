@@ -122,11 +122,13 @@ fn judge_view(
     let mut missed = Vec::new();
     let none = Intervals::default();
     let seen = lane.left.as_ref().map_or(&none, |left| &left.seen);
-    for (start, end) in view.seen.missing(from, to) {
-        for (start, end) in lane.failed.missing(start, end) {
-            skipped.extend(seen.within(start, end).map(|(start, end)| (lane.producer, start, end)));
-            missed.extend(seen.missing(start, end));
-        }
+    // One of unknown outcome may have landed behind where the reader left.
+    let landed_later = if complete { &none } else { &lane.unknown };
+    let missing = view.seen.missing(from, to);
+    let missing = missing.flat_map(|(start, end)| lane.failed.missing(start, end));
+    for (start, end) in missing.flat_map(|(start, end)| landed_later.missing(start, end)) {
+        skipped.extend(seen.within(start, end).map(|(start, end)| (lane.producer, start, end)));
+        missed.extend(seen.missing(start, end));
     }
     for (start, end) in missed {
         lane.keep(budget, |lane| &mut lane.seen_by_left().missed, start, end);

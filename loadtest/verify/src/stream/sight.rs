@@ -106,7 +106,8 @@ fn in_order(reader: &mut Reader, at: usize, lane: &mut Lane, sighting: Sighting,
         Err(Full) if kept => lane.give_up(sequence),
         Ok(_) | Err(Full) => {}
     }
-    if late {
+    // What was given up may land whenever it likes.
+    if late && !lane.unknown.contains(sequence) {
         judge.findings.note(Kind::Reordered, 1, || {
             let repeated = if added == Err(Full) { " late or a second time," } else { "" };
             format!("{name} got {sighting} of producer {producer}{repeated} after record {} of it", top - 1)
@@ -130,8 +131,15 @@ fn read_again(
         (view.pass, view.again) = (pass, (sequence, sequence));
     }
     let (first, next) = view.again;
-    let passed_over = if sequence > next { view.seen.count_within(next, sequence) } else { 0 };
-    let before = sequence < next;
+    let is_ahead = sequence > next;
+    // One of unknown outcome stands where it landed, wherever that was, and so it does when it is read again.
+    let passed_over: u64 = if is_ahead {
+        let seen = view.seen.within(next, sequence);
+        seen.flat_map(|(from, to)| lane.unknown.missing(from, to)).map(|(from, to)| to - from).sum()
+    } else {
+        0
+    };
+    let before = sequence < next && !lane.unknown.contains(sequence);
     view.again = (first.min(sequence), next.max(sequence + 1));
     let new = insert_again(view, lane, sequence, judge);
     // A record that came damaged is missing here, but has been found already.

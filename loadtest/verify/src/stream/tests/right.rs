@@ -96,6 +96,33 @@ fn unknown_outcomes_visible_or_not() {
 }
 
 #[test]
+fn unknown_and_landed_behind_what_came_after_it() {
+    // Sequences 5 to 9 of producer 1 were given up, and landed when 10 to 19 were there.
+    let slots: Slots = (0..5).chain(10..15).chain(5..10).chain(15..20).map(|sequence| sound(1, sequence)).collect();
+    let mut story = Story::of(&slots, vec![(1, 0, 5, 0), (1, 10, 5, 5), (1, 15, 5, 15)]);
+    // Another reader goes before they have landed, and a third one reads everything twice.
+    let mut twice = steps(&slots);
+    twice.push(Step::Reposition(0));
+    twice.extend(steps(&slots));
+    story.readers.push(Reading { start: Start::Earliest, steps: steps(&slots)[..10].to_vec(), complete: false });
+    story.readers.push(Reading { start: Start::Earliest, steps: twice, complete: true });
+    for order in ORDERS {
+        let mut judge = PartitionJudge::new(place(), Settings::default());
+        // Before anything later was sent.
+        judge.unknown(1, 5, 5);
+        story.tell_to(&mut judge, order);
+        let verdict = judge.finish();
+        assert!(verdict.is_clean(), "{order:?} {verdict:#?}");
+        assert_eq!(verdict.counts.unknown_visible, 5);
+    }
+    // What was acknowledged may not land there.
+    story.readers.truncate(1);
+    story.acks.push((1, 5, 5, 10));
+    let verdict = story.tell(Acks::BeforeReads, 65_536).finish();
+    assert_eq!(verdict.findings[&Kind::Reordered].count, 5, "{verdict:#?}");
+}
+
+#[test]
 fn failed_and_sent_again() {
     // Sequences 5 to 9 of producer 1 are refused; their records are sent again as 10 to 14.
     let slots: Slots = (0..5).chain(10..20).map(|sequence| sound(1, sequence)).collect();
