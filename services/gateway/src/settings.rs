@@ -147,7 +147,7 @@ impl GatewaySettings {
             call_answer_max: Duration::from_secs(8),
             message_arrival_max: Duration::from_secs(30),
             read_ahead_bytes_max: 64 << 20,
-            read_ahead_per_stream_bytes_max: 16 << 20,
+            read_ahead_per_stream_bytes_max: 32 << 20,
             fetch_message_bytes: 512 << 10,
             messages_bytes_max: 64 << 20,
             large_messages_bytes_max: 32 << 20,
