@@ -7,6 +7,7 @@ under load, every planted fault, a reading later, what is typed wrong. Times are
                                     kafka
 """
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -110,6 +111,8 @@ def shapes(loadtest: LoadTest):
     try:
         target = sink.stdout.readline().strip()
         flags = ["--rate", "max", "--seconds", "3", "--consumers", "0", "--no-read-back", "--target", target]
+        told = loadtest("run", "--target", target, status=2)
+        check("--no-read-back" in told, told)
         result = loadtest.run(*flags)
         check("not read back" in result["verdict"]["sentence"], result["verdict"]["sentence"])
         check(result["checks"]["acked"] > 10_000, "a sink acknowledges more than that")
@@ -147,6 +150,22 @@ def is_ready(url: str) -> bool:
         return False
 
 
+@contextlib.contextmanager
+def flipped(bucket: Path):
+    """A bit amid each object of records."""
+    sound = {file: file.read_bytes() for file in (bucket / "wal").rglob("*") if file.is_file()}
+    check(bool(sound), "the bucket has no objects of records")
+    for file, content in sound.items():
+        damaged = bytearray(content)
+        damaged[len(damaged) // 2] ^= 1
+        file.write_bytes(damaged)
+    try:
+        yield
+    finally:
+        for file, content in sound.items():
+            file.write_bytes(content)
+
+
 def later(loadtest: LoadTest, folder: Path):
     """What a run wrote is read back after the service was killed and started again; what is missing is found."""
     bucket = loadtest.work / "bucket"
@@ -169,8 +188,12 @@ def later(loadtest: LoadTest, folder: Path):
     server = serve()
     try:
         flags = ["--rate", "2MiB", "--seconds", "5", "--target", target, "--server-pid", str(server.pid)]
-        kept = loadtest.run(*flags, "--keep-topics")
+        kept = loadtest.run(*flags, "--keep-topics", "--metrics", "http://127.0.0.1:18171/metrics")
         right(kept)
+        check(sum(kept["server"]["requests"].values()) > 0, "the bucket's requests were not counted")
+        check(kept["cost"]["month_usd"] == 0, f"a folder was charged for: {kept['cost']}")
+        for watched, expected in [("--metrics=127.0.0.1:1", "nobody shows metrics"), ("--server-pid=4194303", "no such process")]:
+            check(expected in loadtest("run", "--target", target, watched, status=2), watched)
         gone = loadtest.run(*flags)
         server.kill()
         server.wait()
@@ -191,6 +214,22 @@ def later(loadtest: LoadTest, folder: Path):
         check("cut off" in loadtest("verify", str(kept["out"]), "--target", target, status=2), "a record cut off")
         said = loadtest("compare", f"{kept['out']}=first", f"{gone['out']}=second", "--out", "compare.html")
         check((loadtest.work / "compare.html").stat().st_size > 1_000, said)
+        record.write_text("\n".join(lines) + "\n")
+        server.kill()
+        server.wait()
+        with flipped(bucket):
+            server = serve()
+            said = loadtest("verify", str(kept["out"]), "--target", target, status=1)
+            print(said)
+            check(any(kind in said for kind in ("lost: ", "corrupted: ")), said)
+            server.kill()
+            server.wait()
+        server = serve()
+        loadtest("verify", str(kept["out"]), "--target", target)
+        for topic in json.loads(lines[0])["topics"]:
+            subprocess.run([folder / "eagre", "topic", "delete", topic, "--endpoint", "http://127.0.0.1:18170"], check=True)
+        said = loadtest("verify", str(kept["out"]), "--target", target, status=1)
+        check(f"lost: {kept['checks']['acked']}" in said and "are not there" in said, said)
     finally:
         server.kill()
         server.wait()
@@ -228,6 +267,9 @@ def typed_wrong(loadtest: LoadTest):
         (["run", "steady", "--set", "stages.0.rate=-1"], "stages.0.rate"),
         (["run", "steady", "--set", "producers.cuont=1"], "did you mean `count`"),
         (["run", "--rate", "0"], "--rate"),
+        (["run", "--seconds", "-1"], "--seconds"),
+        (["run", "--server-pid", "1"], "are for a --target"),
+        (["run", "--dev=--nonsense", "--seconds", "1"], "unexpected argument '--nonsense'"),
         (["run", "bad.toml"], "bad.toml"),
         (["show", "stedy"], "steady"),
         (["compare", ".", "."], "no whole run"),

@@ -44,7 +44,7 @@ pub enum Command {
 }
 
 /// Whom the load goes to.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Target {
     /// grpc://host:port[,host:port…] or kafka://host:port[,…]; left out: an `eagre dev` over a temporary folder is started
     #[arg(long, value_name = "URL")]
@@ -64,18 +64,18 @@ pub struct Target {
 }
 
 /// A load: by its scenario, or by flags.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Load {
     /// A shipped scenario, or a file (*.toml); left out: what the flags say
     pub scenario: Option<String>,
     /// Bytes of values a second (50MiB), records a second (1000/s), or max
-    #[arg(long, conflicts_with = "scenario")]
+    #[arg(long, conflicts_with = "scenario", allow_hyphen_values = true)]
     pub rate: Option<String>,
     /// Bytes of a value
-    #[arg(long, conflicts_with = "scenario")]
+    #[arg(long, conflicts_with = "scenario", allow_hyphen_values = true)]
     pub record: Option<String>,
     /// How long
-    #[arg(long, conflicts_with = "scenario")]
+    #[arg(long, conflicts_with = "scenario", allow_hyphen_values = true)]
     pub seconds: Option<String>,
     /// How many write
     #[arg(long, conflicts_with = "scenario")]

@@ -146,21 +146,13 @@ impl Client {
         }
     }
 
-    /// One above the last offset of each log of the run.
-    pub async fn ends(&self, shared: &Shared) -> Result<Vec<i64>> {
+    /// One above the last offset of each log of these topics, in order: 0 where a topic is not there.
+    pub async fn ends(&self, topics: &[String], partitions: u32) -> Result<Vec<i64>> {
         match self {
-            Self::Grpc(gateways) => {
-                let channel = gateways.channel(0);
-                let mut ends = Vec::new();
-                for topic in &shared.topics {
-                    ends.extend(connect::ends(&channel, topic, shared.scenario.topics.partitions).await?);
-                }
-                Ok(ends)
-            }
+            Self::Grpc(gateways) => connect::ends(&gateways.channel(0), topics, partitions).await,
             #[cfg(feature = "kafka")]
             Self::Kafka(broker) => {
-                let (broker, topics) = (broker.clone(), shared.topics.clone());
-                let partitions = shared.scenario.topics.partitions;
+                let (broker, topics) = (broker.clone(), topics.to_vec());
                 spawn_blocking(move || broker.ends(&topics, partitions)).await?
             }
         }

@@ -48,7 +48,8 @@ fn head(results: &[(String, RunResult)]) -> String {
         )
     } else {
         format!(
-            "<div class=\"unfair\">\n<h2>This comparison is not fair</h2>\n{}</div>\n",
+            "<div class=\"unfair\">\n<h2>This comparison is not fair{}</h2>\n{}</div>\n",
+            if fair::conditions(results).is_empty() { "" } else { ": no value is marked as the best" },
             sentences("plain wide", &unfair)
         )
     };

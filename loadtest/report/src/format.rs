@@ -134,10 +134,15 @@ pub fn moment(value: f64) -> String {
 
 /// Bytes in binary units.
 pub fn bytes(value: f64) -> String {
+    bytes_as(value, value)
+}
+
+/// Bytes in the unit that fits another value.
+fn bytes_as(value: f64, like: f64) -> String {
     if !value.is_finite() {
         return NONE.to_owned();
     }
-    let power = binary_power(value);
+    let power = binary_power(like);
     let unit = usize::try_from(power).ok().and_then(|power| BINARY.get(power)).unwrap_or(&"B");
     let scaled = value / 1024_f64.powi(power);
     if power == 0 { format!("{scaled:.0} B") } else { format!("{} {unit}", number(scaled)) }
@@ -145,7 +150,12 @@ pub fn bytes(value: f64) -> String {
 
 /// Bytes a second in binary units.
 pub fn bytes_per_second(value: f64) -> String {
-    let text = bytes(value);
+    bytes_per_second_as(value, value)
+}
+
+/// Bytes a second in the unit that fits another rate.
+pub fn bytes_per_second_as(value: f64, like: f64) -> String {
+    let text = bytes_as(value, like);
     if text == NONE { text } else { format!("{text}/s") }
 }
 

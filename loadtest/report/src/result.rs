@@ -338,6 +338,9 @@ pub struct BoundResult {
     pub seen: String,
     /// Whether it held.
     pub held: bool,
+    /// What was asked for, where that is a time.
+    #[serde(default)]
+    pub limit_ms: Option<f64>,
 }
 
 /// What the server used in the measured time.

@@ -1,7 +1,7 @@
 //! One screen of a terminal.
 
 use crate::{
-    format::{NONE, bytes, bytes_per_second, count, counted, dollars, milliseconds, number, percent, seconds},
+    format::{NONE, bytes, bytes_per_second_as, count, counted, dollars, milliseconds, number, percent, seconds},
     page::target_name,
     result::{Distribution, RunResult},
     standing::Standing,
@@ -28,7 +28,7 @@ pub fn summary(result: &RunResult) -> String {
     bounds(&mut lines, result);
     named(&mut lines, "Server", &server(result));
     named(&mut lines, "Load test", &client(result));
-    named(&mut lines, "Money", &money(result));
+    wrapped(&mut lines, "Money", &money(result), 2);
     if !result.not_shown.is_empty() {
         let many = counted(result.not_shown.len() as u64, "limit", "limits");
         named(&mut lines, "Not shown", &format!("{many} of what this run shows: see the report"));
@@ -50,7 +50,9 @@ fn rates(lines: &mut Vec<String>, result: &RunResult) {
     let rate = |records: u64, bytes: u64| {
         if totals.seconds > 0.0 {
             let (bytes, records) = (bytes as f64 / totals.seconds, records as f64 / totals.seconds);
-            format!("{:>12} {:>14}", bytes_per_second(bytes), format!("{} rec/s", number(records)))
+            // Both in the unit of what was asked, so that they can be compared at a glance.
+            let bytes = bytes_per_second_as(bytes, totals.offered_bytes as f64 / totals.seconds);
+            format!("{bytes:>12} {:>14}", format!("{} rec/s", number(records)))
         } else {
             NONE.to_owned()
         }

@@ -174,8 +174,18 @@ fn a_comparison_says_what_is_unfair_and_who_is_best() {
     assert!(html.contains("The scenario was changed: A has count = 2; B has count = 4."));
     assert!(html.contains("not equally fast, fdatasync, median: A 840 µs, B 840 µs, C 1.32 ms, D 840 µs."));
     assert!(html.contains("D is incorrect: it is shown but not ranked."));
+    assert!(html.contains("no value is marked as the best") && !html.contains("class=\"best\""));
+
+    // The same load on the same machine: what is lost fast is no merit, and hides the merit of nobody.
+    let mut alike: Vec<_> = (0..3).map(|nth| (format!("run {nth}"), run::passed())).collect();
+    alike[1].1.latency.ack.as_mut().unwrap().p50 *= 2.0;
+    let lost = run::incorrect();
+    (alike[2].1.verdict, alike[2].1.checks) = (lost.verdict, lost.checks);
+    alike[2].1.latency.ack.as_mut().unwrap().p50 /= 2.0;
+    let html = compare(&alike);
+    assert!(html.contains("C is incorrect: it is shown but not ranked.") && !html.contains("marked as the best"));
     assert!(html.contains("<td data-name=\"A\" class=\"best\">8.70 ms <span class=\"tag\">best</span></td>"));
-    assert!(!html.contains("<td data-name=\"D\" class=\"best\""), "records lost fast are no merit");
+    assert!(!html.contains("<td data-name=\"C\" class=\"best\""), "records lost fast are no merit");
 
     let same = compare(&[("one".into(), run::passed()), ("two".into(), run::passed())]);
     assert!(!same.contains("not fair") && !same.contains("class=\"best\""));

@@ -48,7 +48,6 @@ async fn one(fault: Fault, seconds: u32, told: &watch::Sender<bool>) -> Result<R
     let set = [("drain".to_owned(), "5s".to_owned()), ("producers.linger".to_owned(), "5ms".to_owned())];
     let scenario = from_flags(&flags, &set)?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let target = Target { target: None, server_pid: None, metrics: None, name: None, dev_options: Vec::new() };
     let out = folder.path().join("run");
     let raw = Some(eagre_report::Raw {
         fdatasync_p50_ms: 0.0,
@@ -56,7 +55,8 @@ async fn one(fault: Fault, seconds: u32, told: &watch::Sender<bool>) -> Result<R
         synced_write_mib_s: 0.0,
         loopback_mib_s: 0.0,
     });
-    let plan = Plan { fault: Some(fault), is_live: false, raw, ..load::plan(scenario, &target, Some(&out))? };
+    let plan =
+        Plan { fault: Some(fault), is_live: false, raw, ..load::plan(scenario, &Target::default(), Some(&out))? };
     execute(plan, told.subscribe()).await
 }
 

@@ -50,11 +50,20 @@ fn flags(load: &Load) -> Flags {
     }
 }
 
+/// Of `http://host:port/metrics` as well, which is what a browser shows.
+fn host_and_port(metrics: &str) -> String {
+    let bare = metrics.strip_prefix("http://").unwrap_or(metrics).trim_end_matches('/');
+    bare.strip_suffix("/metrics").unwrap_or(bare).to_owned()
+}
+
 /// A plan of a scenario for a target.
 pub fn plan(scenario: Scenario, target: &Target, out: Option<&Path>) -> Result<Plan> {
     let address = Address::parse(target.target.as_deref())?;
     if address != Address::Own && !target.dev_options.is_empty() {
         bail!("--dev is for an `eagre dev` that the load test starts: leave --target out");
+    }
+    if address == Address::Own && (target.server_pid.is_some() || target.metrics.is_some()) {
+        bail!("--server-pid and --metrics are for a --target: what the load test starts is watched anyhow");
     }
     let dev_options = scenario.dev_options.iter().chain(&target.dev_options).cloned().collect();
     let out = out.map_or_else(|| default_out(&scenario, Path::new(".")), Path::to_owned);
@@ -63,7 +72,7 @@ pub fn plan(scenario: Scenario, target: &Target, out: Option<&Path>) -> Result<P
         address,
         out,
         server_pid: target.server_pid,
-        metrics: target.metrics.clone(),
+        metrics: target.metrics.as_deref().map(host_and_port),
         name: target.name.clone(),
         dev_options,
         raw: None,
@@ -72,4 +81,30 @@ pub fn plan(scenario: Scenario, target: &Target, out: Option<&Path>) -> Result<P
         fault: None,
         is_live: true,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_metrics_are_may_be_typed_as_it_is_browsed() {
+        for typed in ["a:1", "http://a:1", "http://a:1/", "http://a:1/metrics", "a:1/metrics/"] {
+            assert_eq!(host_and_port(typed), "a:1", "{typed}");
+        }
+    }
+
+    #[test]
+    fn options_that_would_do_nothing_are_refused() {
+        let plan = |target: Target| plan(scenario(&Load::default()).unwrap(), &target, None).unwrap_err().to_string();
+        let dev_options = vec!["--memory-limit=1GiB".to_owned()];
+        let told = plan(Target { target: Some("grpc://a:1".into()), dev_options, ..Target::default() });
+        assert!(told.contains("leave --target out"), "{told}");
+        for target in [
+            Target { server_pid: Some(1), ..Target::default() },
+            Target { metrics: Some("a:1".into()), ..Target::default() },
+        ] {
+            assert!(plan(target).contains("are for a --target"));
+        }
+    }
 }

@@ -47,8 +47,11 @@ fn status(outcome: Outcome) -> ExitCode {
 
 /// Prints a line.
 fn say(line: &str) -> Result<()> {
-    writeln!(io::stdout(), "{line}")?;
-    Ok(())
+    match writeln!(io::stdout(), "{line}") {
+        // Who has read enough has not been failed.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
 }
 
 /// Prints a line beside the result.

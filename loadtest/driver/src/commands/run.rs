@@ -11,7 +11,7 @@ use crate::{
     cli::Run,
     client::Address,
     run::{
-        execute::{Plan, Ran, execute},
+        execute::{Plan, Ran, Ready},
         files::Folder,
     },
 };
@@ -29,11 +29,13 @@ pub async fn run(run: Run, told: &watch::Sender<bool>) -> Result<ExitCode> {
         (Address::Own, _) | (_, None) => "an `eagre dev` of its own over a temporary folder".to_owned(),
         (_, Some(target)) => target.clone(),
     };
-    note(&format!("running {name} for {seconds:.0} s against {whom}; the result goes to {}", plan.out.display()));
+    let begins = format!("running {name} for {seconds:.0} s against {whom}; the result goes to {}", plan.out.display());
     let out = plan.out.clone();
     // Held until the result is written: who interrupts before that gets it all the same.
     let interrupt = told.subscribe();
-    let Ran { result, .. } = execute(plan, interrupt.clone()).await?;
+    let ready = Ready::of(plan).await?;
+    note(&begins);
+    let Ran { result, .. } = ready.execute(interrupt.clone()).await?;
     write(&out, &result)?;
     say(&summary(&result))?;
     drop(interrupt);

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::say;
+use super::{note, say};
 use crate::cli::Sink;
 
 /// Serves until it is ended.
@@ -27,7 +27,11 @@ use crate::cli::Sink;
 pub async fn run(options: &Sink) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(&options.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", options.listen))?;
-    say(&format!("grpc://{}", listener.local_addr()?))?;
+    let target = format!("grpc://{}", listener.local_addr()?);
+    say(&target)?;
+    note(&format!(
+        "acknowledges and keeps nothing: eagre-loadtest run --target {target} --rate max --consumers 0 --no-read-back"
+    ));
     let sink = Acknowledging::default();
     let server = tonic::transport::Server::builder()
         .initial_stream_window_size(4 << 20)
@@ -136,7 +140,7 @@ impl TopicService for Acknowledging {
     }
 }
 
-const NOTHING_KEPT: &str = "the sink keeps nothing";
+const NOTHING_KEPT: &str = "the sink keeps nothing, so there is nothing to read: add --consumers 0 --no-read-back";
 
 #[tonic::async_trait]
 impl FetchService for Acknowledging {

@@ -34,8 +34,12 @@ pub async fn run(options: &Verify) -> Result<ExitCode> {
     );
     let client = Client::connect(&Address::parse(Some(&options.target))?).await?;
     let shared = shared(&options.dir, header, &records)?;
-    let ends = client.ends(&shared).await.context("cannot ask for the topics of the run")?;
-    note(&format!("reading {} records back", ends.iter().sum::<i64>()));
+    let ends = client.ends(&shared.topics, shared.scenario.topics.partitions).await;
+    let ends = ends.context("cannot ask for the topics of the run")?;
+    match ends.iter().sum::<i64>() {
+        0 => note(&format!("the topics of the run ({}) are not there, or empty", shared.topics.join(", "))),
+        records => note(&format!("reading {records} records back")),
+    }
     let judges = &shared.judges;
     shared.phase.send_modify(|phase| {
         phase.finish = Some(Arc::new(Finish { ends, since_ns: shared.now_ns(), patience_ns: nanos(PATIENCE) }))

@@ -1,5 +1,6 @@
-//! What a consumer does, whatever protocol it speaks: tells the judges what it got, and takes the time.
+//! What a consumer does, whatever protocol it speaks: tells the judges what it got, takes the time, and knows when it is over.
 
+pub mod course;
 pub mod reading;
 pub mod stats;
 

@@ -224,13 +224,13 @@ impl Reading {
 
     /// It goes without having got everything: what it did not get is missing, unless it had no time for it because the run was
     /// interrupted.
-    pub fn give_up(self) {
+    pub fn give_up(&mut self) {
         let is_hurried = self.shared.phase.borrow().hurried_ns.is_some();
         self.leave(!is_hurried);
     }
 
     /// It goes: having read everything that it was to read, or before.
-    pub fn leave(self, complete: bool) {
+    pub fn leave(&mut self, complete: bool) {
         for place in &self.places {
             self.shared.judges.of(place.log).leave(place.reader, complete);
         }

@@ -8,12 +8,17 @@ use eagre_loadtest_stubs::v1::{
     fetch_service_client::FetchServiceClient, position, produce_service_client::ProduceServiceClient,
     topic_service_client::TopicServiceClient,
 };
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
 
 /// Large enough for any answer to a fetch.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 /// How long an answer may take where a client waits for it alone.
 const ANSWER: Duration = Duration::from_secs(10);
+/// Between two questions whether the peer is still there. Ten thousand connections ask as well.
+const PING: Duration = Duration::from_secs(20);
 
 /// Addresses of gateways, taken in turn.
 #[derive(Debug, Clone)]
@@ -32,6 +37,9 @@ impl Gateways {
             }
             Ok(endpoint
                 .connect_timeout(Duration::from_secs(5))
+                // A peer that vanished without a word is noticed while calls are open.
+                .http2_keep_alive_interval(PING)
+                .keep_alive_timeout(ANSWER)
                 .initial_stream_window_size(4 << 20)
                 .initial_connection_window_size(16 << 20)
                 .max_frame_size(256 << 10)
@@ -91,15 +99,27 @@ pub struct Identity {
 pub async fn init_producer(channel: &Channel) -> Result<Identity> {
     let mut client = ProduceServiceClient::new(channel.clone());
     let answer = tokio::time::timeout(ANSWER, client.init_producer(InitProducerRequest {})).await;
-    let identity = answer.context("no producer id within 10 s")?.context("cannot get a producer id")?.into_inner();
+    let identity = match answer.context("no producer id within 10 s")? {
+        Ok(identity) => identity.into_inner(),
+        Err(status) => bail!("cannot get a producer id: {}", status.message()),
+    };
     Ok(Identity {
         producer: (identity.producer_id, i16::try_from(identity.producer_epoch)?),
         in_flight_max: usize::try_from(identity.max_in_flight_per_partition)?,
     })
 }
 
-/// One above the last offset of each partition.
-pub async fn ends(channel: &Channel, topic: &str, partitions: u32) -> Result<Vec<i64>> {
+/// One above the last offset of each partition of each topic, in order: 0 where the topic is not there.
+pub async fn ends(channel: &Channel, topics: &[String], partitions: u32) -> Result<Vec<i64>> {
+    let mut ends = Vec::new();
+    for topic in topics {
+        ends.extend(ends_of(channel, topic, partitions).await?);
+    }
+    Ok(ends)
+}
+
+async fn ends_of(channel: &Channel, topic: &str, partitions: u32) -> Result<Vec<i64>> {
+    let none = vec![0; partitions as usize];
     let partitions = (0..partitions).map(|partition| FetchPartition {
         topic: topic.to_owned(),
         partition,
@@ -108,6 +128,9 @@ pub async fn ends(channel: &Channel, topic: &str, partitions: u32) -> Result<Vec
     let mut client = FetchServiceClient::new(channel.clone());
     let request = ListOffsetsRequest { partitions: partitions.collect() };
     let answer = tokio::time::timeout(ANSWER, client.list_offsets(request)).await;
-    let offsets = answer.context("no ends of logs within 10 s")?.context("cannot ask for the ends of logs")?;
-    Ok(offsets.into_inner().offsets.iter().map(|partition| partition.offset).collect())
+    match answer.context("no ends of logs within 10 s")? {
+        Ok(offsets) => Ok(offsets.into_inner().offsets.iter().map(|partition| partition.offset).collect()),
+        Err(status) if status.code() == Code::NotFound => Ok(none),
+        Err(status) => bail!("cannot ask for the ends of logs: {}", status.message()),
+    }
 }

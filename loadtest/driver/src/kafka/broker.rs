@@ -8,6 +8,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
+    error::RDKafkaErrorCode,
 };
 use tokio::task::spawn_blocking;
 
@@ -90,17 +91,26 @@ impl Broker {
         Ok(())
     }
 
-    /// One above the last offset of each partition of each topic, in order. Waits for the answers.
+    /// One above the last offset of each partition of each topic, in order: 0 where the topic is not there. Waits for the answers.
     pub fn ends(&self, topics: &[String], partitions: u32) -> Result<Vec<i64>> {
         let mut ends = Vec::new();
         for topic in topics {
             for partition in 0..partitions {
                 let marks = self.asking.fetch_watermarks(topic, i32::try_from(partition)?, ANSWER);
-                ends.push(marks.context("cannot ask for the ends of logs")?.1);
+                ends.push(match marks {
+                    Ok((_, end)) => end,
+                    Err(error) if error.rdkafka_error_code().is_some_and(is_gone) => 0,
+                    Err(error) => return Err(error).context("cannot ask for the ends of logs"),
+                });
             }
         }
         Ok(ends)
     }
+}
+
+fn is_gone(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
 }
 
 fn config(hosts: &str) -> ClientConfig {

@@ -158,10 +158,13 @@ impl ClientContext for Reports {
         let brokers = || statistics.brokers.values().filter(|broker| broker.nodeid >= 0);
         let retried = brokers().map(|broker| broker.txretries).sum();
         let lost = brokers().filter_map(|broker| u64::try_from(broker.disconnects?).ok()).sum();
+        // Of the time since the last statistics.
+        let throttled: u64 = brokers().filter_map(|broker| u64::try_from(broker.throttle.as_ref()?.cnt).ok()).sum();
         let before = mem::replace(&mut self.lock().seen, (retried, lost));
         self.shared.recorder.count(0, self.shared.now_ns(), |counts| {
             counts.retried += retried.saturating_sub(before.0);
             counts.reconnects += lost.saturating_sub(before.1);
+            counts.throttled += throttled;
         });
     }
 

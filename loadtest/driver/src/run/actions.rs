@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use eagre_workload::{Action, ActionKind};
 use rustix::process::Signal;
 
-use super::{sampler::Watched, shared::Shared};
+use super::{shared::Shared, watched::Watched};
 use crate::system::server::DevServer;
 
 /// The server, for one at a time.
@@ -28,14 +28,19 @@ pub async fn run(shared: Arc<Shared>, server: Own, watched: Arc<Watched>, done: 
         }
         let what = action.what;
         shared.event(name(what), told(what));
-        on(&server, move |server| begin(server, what)).await?;
-        if what != ActionKind::Pause {
-            watched.server_pid.store(0, Ordering::Relaxed);
-        }
+        let before = watched.clone();
+        on(&server, move |server| {
+            // What it has used until now is counted before it is gone.
+            before.look();
+            begin(server, what)
+        })
+        .await?;
         tokio::time::sleep(action.down).await;
         let before_ns = shared.now_ns();
         let pid = on(&server, move |server| end(server, what)).await.context("the service did not come again")?;
-        watched.server_pid.store(pid.unwrap_or(0), Ordering::Relaxed);
+        if what != ActionKind::Pause {
+            watched.came(pid);
+        }
         done.fetch_add(1, Ordering::Relaxed);
         let took = Duration::from_nanos(shared.now_ns() - before_ns);
         shared.event("ready", format!("ready again after {:.2} s", took.as_secs_f64()));

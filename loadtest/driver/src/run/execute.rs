@@ -4,15 +4,15 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use eagre_faults::{Fault, Proxy};
-use eagre_report::{Event, Raw, RunResult, Target};
+use anyhow::{Context, Result, ensure};
+use eagre_faults::Fault;
+use eagre_report::{Event, Raw, RunResult};
 use eagre_verify::stream::{Kind, Settings, Verdict};
 use eagre_workload::{Consumers, From, Scenario};
 use tokio::{
@@ -21,15 +21,16 @@ use tokio::{
 };
 
 use super::{
-    actions::{self, Own, lock},
+    actions,
     files::Folder,
     live::Live,
     metronome::Metronome,
     outcome::{self, Found},
     record,
     recorder::{Counts, Recorder},
-    sampler::{Sampler, Watched},
+    sampler::Sampler,
     series::Series,
+    service::Service,
     shared::{Finish, HURRY, Judges, Phase, Shared},
 };
 use crate::{
@@ -74,47 +75,13 @@ pub type Interrupt = watch::Receiver<bool>;
 /// Between the last preparation and the first record.
 const RUN_UP: Duration = Duration::from_millis(500);
 /// Each of the raw rates is measured so long.
-const RAW: Duration = Duration::from_millis(500);
+const RAW: Duration = Duration::from_secs(1);
 
-/// Runs it, and writes what is known of it but `result.json` and the page: those follow from the result.
-pub async fn execute(plan: Plan, interrupt: Interrupt) -> Result<Ran> {
-    prepare_machine(&plan)?;
-    if plan.address != Address::Own {
-        // Nothing is made for a target that is not there.
-        Client::connect(&plan.address).await?;
-    }
-    let folder = Folder::create(&plan.out)?;
-    folder.write("scenario.toml", &plan.scenario.toml)?;
-    let mut described = machine::describe();
-    described.raw = match plan.raw {
-        Some(raw) => Some(raw),
-        None => {
-            let path = folder.path().to_owned();
-            Some(spawn_blocking(move || raw::measure(&path, RAW)).await??)
-        }
-    };
-    let service = Service::start(&plan).await?;
-    let clock = RunClock::start();
-    let mut run = Run::prepare(&plan, &service, clock, folder).await?;
-    let ended = run.go(&service, interrupt).await;
-    let disk_bytes = service.disk_bytes().await;
-    if !plan.keep_topics && service.own.is_none() {
-        // What was measured is worth more than what is left behind.
-        if let Err(error) = service.client.delete_topics(&run.shared.topics).await {
-            run.shared.event("left_behind", format!("{error:#}"));
-        }
-    }
-    let interrupted_s = ended?;
-    let result = run.finish(&plan, &service, described, interrupted_s, disk_bytes, clock).await?;
-    let faults = match service.proxy {
-        Some(proxy) => {
-            let done = proxy.done();
-            proxy.stop().await;
-            done
-        }
-        None => 0,
-    };
-    Ok(Ran { result, faults })
+/// A plan that can be carried out, as far as that can be told without making anything.
+pub struct Ready {
+    plan: Plan,
+    /// The service that was named.
+    given: Option<Service>,
 }
 
 /// What came of a plan.
@@ -125,81 +92,81 @@ pub struct Ran {
     pub faults: u64,
 }
 
-fn prepare_machine(plan: &Plan) -> Result<()> {
-    let connections = u64::from(plan.scenario.producers.connections) + 64;
-    machine::allow_files(connections + u64::from(plan.scenario.consumers.iter().map(|kind| kind.count).sum::<u32>()))?;
-    ensure!(
-        plan.scenario.actions.is_empty() || plan.address == Address::Own,
-        "the scenario {} kills and restarts the service, which is done only to one that the load test has started: \
-         leave --target out",
-        plan.scenario.name
-    );
-    Ok(())
-}
-
-/// Who serves.
-struct Service {
-    own: Option<Own>,
-    client: Client,
-    target: Target,
-    watched: Arc<Watched>,
-    proxy: Option<Proxy>,
-}
-
-/// Puts a fault between the load and an address.
-async fn between(fault: Option<Fault>, address: Address, seed: u64) -> Result<(Option<Proxy>, Address)> {
-    match (fault, address) {
-        (None, address) => Ok((None, address)),
-        (Some(fault), Address::Grpc(hosts)) => {
-            let proxy = Proxy::start("127.0.0.1:0", &format!("http://{hosts}"), fault, seed).await?;
-            let address = proxy.address().trim_start_matches("http://").to_owned();
-            Ok((Some(proxy), Address::Grpc(address)))
-        }
-        (Some(_), _) => bail!("faults are put between the load and a grpc:// target"),
-    }
-}
-
-impl Service {
-    async fn start(plan: &Plan) -> Result<Self> {
-        let mut own = None;
-        let (mut metrics, mut pid) = (plan.metrics.clone(), plan.server_pid);
-        let address = match &plan.address {
+impl Ready {
+    /// Fails when the machine does not allow what the plan needs, when the service that was named is not there, or when the folder
+    /// holds a run.
+    pub async fn of(plan: Plan) -> Result<Self> {
+        let scenario = &plan.scenario;
+        let readers: u32 = scenario.consumers.iter().map(|kind| kind.count).sum();
+        machine::allow_files(u64::from(scenario.producers.connections) + u64::from(readers) + 64)?;
+        ensure!(
+            scenario.actions.is_empty() || plan.address == Address::Own,
+            "the scenario {} kills and restarts the service, which is done only to one that the load test has started: \
+             leave --target out",
+            scenario.name
+        );
+        Folder::check(&plan.out)?;
+        let given = match plan.address {
             Address::Own => {
-                let (parent, options) = (plan.out.clone(), plan.dev_options.clone());
-                let started =
-                    spawn_blocking(move || server::DevServer::start(&server::find_binary()?, &parent, &options));
-                let server = started.await??;
-                (metrics, pid) = (Some(server.http.clone()), server.pid());
-                let address = Address::Grpc(server.grpc.clone());
-                own = Some(Arc::new(Mutex::new(server)));
-                address
+                server::find_binary()?;
+                None
             }
-            given => given.clone(),
+            _ => Some(Service::given(&plan).await?),
         };
-        let (proxy, address) = between(plan.fault, address, plan.scenario.seed).await?;
-        let client = Client::connect(&address).await?;
-        let (kind, hosts) = match &address {
-            Address::Kafka(hosts) => ("kafka", hosts),
-            Address::Grpc(hosts) => ("eagre", hosts),
-            Address::Own => bail!("a service of our own has an address by now"),
-        };
-        let name = match (&plan.name, &own) {
-            (Some(name), _) => name.clone(),
-            (None, Some(_)) => format!("eagre dev {}", plan.dev_options.join(" ")).trim().to_owned(),
-            (None, None) => kind.to_owned(),
-        };
-        let target = Target { kind: kind.into(), address: hosts.clone(), started_here: own.is_some(), name };
-        let watched = Watched { server_pid: AtomicU32::new(pid.unwrap_or(0)), metrics };
-        Ok(Self { own, client, target, watched: Arc::new(watched), proxy })
+        Ok(Self { plan, given })
     }
 
-    async fn disk_bytes(&self) -> Option<u64> {
-        let folder = lock(self.own.as_ref()?).folder();
-        if !folder.is_dir() {
-            return None;
+    /// Runs it, and writes what is known of it but `result.json` and the page: those follow from the result.
+    pub async fn execute(self, interrupt: Interrupt) -> Result<Ran> {
+        let folder = Folder::create(&self.plan.out)?;
+        let ran = self.within(&folder, interrupt).await;
+        if ran.is_err() {
+            folder.remove_if_empty();
         }
-        spawn_blocking(move || machine::folder_bytes(&folder)).await.ok()
+        ran
     }
+
+    async fn within(self, folder: &Folder, interrupt: Interrupt) -> Result<Ran> {
+        let Self { plan, given } = self;
+        let mut described = machine::describe();
+        described.raw = match plan.raw {
+            Some(raw) => Some(raw),
+            None => {
+                let path = folder.path().to_owned();
+                Some(spawn_blocking(move || raw::measure(&path, RAW)).await??)
+            }
+        };
+        let service = match given {
+            Some(given) => given,
+            None => Service::started(&plan).await?,
+        };
+        let clock = RunClock::start();
+        let mut run = Run::prepare(&plan, &service, clock, folder.clone()).await?;
+        let ended = run.go(&service, interrupt).await;
+        let disk_bytes = service.disk_bytes().await;
+        if !plan.keep_topics && service.own.is_none() {
+            // What was measured is worth more than what is left behind.
+            if let Err(error) = service.client.delete_topics(&run.shared.topics).await {
+                run.shared.event("left_behind", format!("{error:#}"));
+            }
+        }
+        let interrupted_s = ended?;
+        let result = run.finish(&plan, &service, described, interrupted_s, disk_bytes, clock).await?;
+        let faults = match service.proxy {
+            Some(proxy) => {
+                let done = proxy.done();
+                proxy.stop().await;
+                done
+            }
+            None => 0,
+        };
+        Ok(Ran { result, faults })
+    }
+}
+
+/// Whether there is a plan that can be carried out, and carries it out.
+pub async fn execute(plan: Plan, interrupt: Interrupt) -> Result<Ran> {
+    Ready::of(plan).await?.execute(interrupt).await
 }
 
 struct Run {
@@ -223,6 +190,12 @@ impl Run {
         let run = (clock.now_ns() / 1_000_000) as u32 ^ (scenario.seed as u32).rotate_left(16);
         let topics: Vec<String> = (0..scenario.topics.count).map(|n| format!("loadtest-{run:08x}-{n}")).collect();
         service.client.create_topics(&topics, scenario.topics.partitions).await?;
+        if plan.reads_back || !scenario.consumers.is_empty() {
+            // Better now than after an hour.
+            let readable = service.client.ends(&topics, scenario.topics.partitions).await;
+            readable.context("what is written to this target cannot be read again")?;
+        }
+        folder.write("scenario.toml", &scenario.toml)?;
         let prepared = service.client.prepare(&scenario).await?;
         let start_ns = clock.now_ns() + nanos(RUN_UP) + u64::from(scenario.producers.count) * 50_000;
         let stop_ns = start_ns + nanos(scenario.schedule.duration());
@@ -322,7 +295,7 @@ impl Run {
         let acked: Vec<i64> = judges.logs().map(|log| judges.of(log).end().unwrap_or(0)).collect();
         let deadline = tokio::time::Instant::now() + patience;
         let stated = loop {
-            match service.client.ends(&self.shared).await {
+            match service.client.ends(&self.shared.topics, self.shared.scenario.topics.partitions).await {
                 Ok(ends) => break ends,
                 Err(error) if tokio::time::Instant::now() >= deadline => {
                     self.protocol.push(format!("the service does not say where its logs end: {error:#}"));
@@ -411,6 +384,7 @@ impl Run {
             actions: self.actions.load(Ordering::Relaxed),
             interrupted_s,
             disk_bytes,
+            is_charged: service.watched.is_charged(),
             clock_jump: clock.jump(),
             all_taken: !self.shared.left_behind.load(Ordering::Relaxed),
         }))

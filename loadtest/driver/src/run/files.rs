@@ -17,18 +17,36 @@ use super::recorder::Times;
 const PART: &str = "part";
 
 /// See the module.
+#[derive(Debug, Clone)]
 pub struct Folder {
     path: PathBuf,
+    /// It was made here.
+    is_new: bool,
 }
 
 impl Folder {
-    /// Makes it. One that holds a run is refused.
-    pub fn create(path: &Path) -> Result<Self> {
-        fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+    /// Fails for one that holds a run.
+    pub fn check(path: &Path) -> Result<()> {
         if path.join("result.json").exists() {
             bail!("{} holds a run already: give another --out", path.display());
         }
-        Ok(Self { path: path.to_owned() })
+        Ok(())
+    }
+
+    /// Makes it. One that holds a run is refused.
+    pub fn create(path: &Path) -> Result<Self> {
+        Self::check(path)?;
+        let is_new = !path.exists();
+        fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), is_new })
+    }
+
+    /// Removes it if it was made here and nothing was put into it.
+    pub fn remove_if_empty(&self) {
+        if self.is_new {
+            // It is no harm when it stays.
+            fs::remove_dir(&self.path).ok();
+        }
     }
 
     /// Where it is.
@@ -55,7 +73,7 @@ impl Folder {
 pub fn write_whole(path: &Path, content: &str) -> Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().with_context(|| format!("{} names no file", path.display()))?;
-    Folder { path: parent.to_owned() }.write(&name.to_string_lossy(), content)
+    Folder { path: parent.to_owned(), is_new: false }.write(&name.to_string_lossy(), content)
 }
 
 /// A file that is not whole yet.
@@ -205,8 +223,20 @@ mod tests {
         file.finish().unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("x.csv")).unwrap(), "1");
         folder.write("result.json", "{}").unwrap();
+        folder.remove_if_empty();
         let again = Folder::create(folder.path()).err().unwrap().to_string();
         assert!(again.contains("holds a run already"), "{again}");
+    }
+
+    #[test]
+    fn a_folder_of_ours_that_stayed_empty_goes_and_no_other() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (temporary.path().join("ours"), temporary.path().join("theirs"));
+        fs::create_dir(&theirs).unwrap();
+        for path in [&ours, &theirs] {
+            Folder::create(path).unwrap().remove_if_empty();
+        }
+        assert_eq!((ours.exists(), theirs.exists()), (false, true));
     }
 
     #[test]

@@ -10,4 +10,6 @@ pub mod record;
 pub mod recorder;
 pub mod sampler;
 pub mod series;
+pub mod service;
 pub mod shared;
+pub mod watched;

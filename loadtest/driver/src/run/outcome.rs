@@ -45,6 +45,8 @@ pub struct Found {
     pub interrupted_s: Option<f64>,
     /// Of the server's folder, where it is known.
     pub disk_bytes: Option<u64>,
+    /// Whether somebody charges for requests to the bucket, where it is known.
+    pub is_charged: Option<bool>,
     /// How far the wall clock moved against the run's.
     pub clock_jump: Duration,
     /// Everything that was due was taken up, so that is what was offered, to the record.
@@ -153,10 +155,7 @@ fn first_records(consumers: &[Arc<ConsumerStats>]) -> Times {
 fn bounds(found: &Found, latency: &Latencies) -> Vec<BoundResult> {
     let (asked, sums) = (&found.scenario.bounds, &found.whole.sums);
     let mut judged = Vec::new();
-    let mut bound = |name: &str, asked: String, seen: Option<String>, held: bool| {
-        let seen = seen.unwrap_or_else(|| "nothing was measured".into());
-        judged.push(BoundResult { name: name.into(), asked, seen, held });
-    };
+    let unseen = || "nothing was measured".to_owned();
     let ack = latency.ack.as_ref();
     let times = [
         ("ack_p50", asked.ack_p50, ack.map(|of| of.p50)),
@@ -167,13 +166,17 @@ fn bounds(found: &Found, latency: &Latencies) -> Vec<BoundResult> {
     for (name, asked, seen) in times {
         let Some(asked) = asked else { continue };
         let most_ms = asked.as_secs_f64() * 1e3;
-        bound(
-            name,
-            format!("at most {most_ms} ms"),
-            seen.map(|ms| format!("{ms:.1} ms")),
-            seen.is_some_and(|ms| ms <= most_ms),
-        );
+        judged.push(BoundResult {
+            name: name.into(),
+            asked: format!("at most {most_ms} ms"),
+            seen: seen.map_or_else(unseen, |ms| format!("{ms:.1} ms")),
+            held: seen.is_some_and(|ms| ms <= most_ms),
+            limit_ms: Some(most_ms),
+        });
     }
+    let mut bound = |name: &str, asked: String, seen: Option<String>, held: bool| {
+        judged.push(BoundResult { name: name.into(), asked, seen: seen.unwrap_or_else(unseen), held, limit_ms: None });
+    };
     // A run in which little was served is none that passed, whether its scenario says so or not.
     let least = asked.served_min.unwrap_or(SERVED_MIN);
     if found.interrupted_s.is_none() || asked.served_min.is_some() {
@@ -339,11 +342,11 @@ fn cost(found: &Found) -> Option<Cost> {
         })
         .sum();
     let gib = sums.totals.acked_bytes as f64 / GIB;
-    if found.disk_bytes.is_some() {
+    if found.is_charged == Some(false) {
         return Some(Cost {
-            sheet: SHEET.into(),
-            note: "The bucket was a folder, whose requests cost nothing. Over an object store the service makes fewer and larger ones: \
-                   run against such a service, or one that is started with --dev=--bucket=…, to see what they cost."
+            sheet: "its bucket is a folder or memory, and nobody charges for that".into(),
+            note: "Over an object store the service makes fewer and larger requests: run against such a service, or one that is \
+                   started with --dev=--bucket=…, to see what they cost."
                 .into(),
             ..Cost::default()
         });
@@ -357,7 +360,7 @@ fn cost(found: &Found) -> Option<Cost> {
 }
 
 fn not_shown(found: &Found, client: &Client) -> Vec<String> {
-    let mut sentences = Vec::new();
+    let mut sentences = found.verdict.unchecked.clone();
     sentences.extend(client.limit.clone());
     if found.target.address.contains("127.0.0.1") || found.target.address.contains("localhost") {
         sentences.push(format!(
@@ -365,9 +368,14 @@ fn not_shown(found: &Found, client: &Client) -> Vec<String> {
             found.machine.cores
         ));
     }
-    if found.disk_bytes.is_some() {
-        sentences
-            .push("The bucket was a folder on this machine's disk: the times of an object store are not in it.".into());
+    if found.is_charged == Some(false) {
+        sentences.push("The bucket was a folder or memory: the times of an object store are not in it.".into());
+    }
+    if found.target.kind == "kafka" {
+        sentences.push(
+            "What a broker refused and librdkafka sent again by itself is counted as sent again, not as refused."
+                .into(),
+        );
     }
     sentences.push("It is one run: how much another one differs shows only when it is repeated.".into());
     if found.actions == 0 {
@@ -382,7 +390,6 @@ fn not_shown(found: &Found, client: &Client) -> Vec<String> {
     if found.events.1 > 0 {
         sentences.push(format!("{} further events are left out.", found.events.1));
     }
-    sentences.extend(found.verdict.unchecked.iter().cloned());
     sentences
 }
 

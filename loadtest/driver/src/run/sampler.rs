@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -17,23 +17,12 @@ use super::{
     live::Live,
     series::{Sample, Series, Whole},
     shared::Shared,
+    watched::Watched,
 };
 use crate::{
     consume::stats::ConsumerStats,
-    system::{
-        process::{Usage, usage},
-        scrape,
-    },
+    system::process::{Usage, usage},
 };
-
-/// What is looked at besides the run itself.
-#[derive(Debug, Default)]
-pub struct Watched {
-    /// Of the server's process; 0 while it has none.
-    pub server_pid: AtomicU32,
-    /// `host:port` where it shows metrics.
-    pub metrics: Option<String>,
-}
 
 /// A running sampler.
 pub struct Sampler {
@@ -59,8 +48,6 @@ impl Sampler {
             live,
             samples: BTreeMap::new(),
             client: usage("self").unwrap_or_default(),
-            server: None,
-            requests: None,
         };
         let thread = thread::spawn({
             let over = over.clone();
@@ -94,10 +81,6 @@ struct Looking {
     live: Live,
     samples: BTreeMap<u32, Sample>,
     client: Usage,
-    /// At the last look: process, and what it had used.
-    server: Option<(u32, Usage)>,
-    /// Counters at the last look.
-    requests: Option<BTreeMap<String, f64>>,
 }
 
 impl Looking {
@@ -128,41 +111,15 @@ impl Looking {
         let client = usage("self").unwrap_or(self.client);
         let client_cpu = client.cpu_s - self.client.cpu_s;
         self.client = client;
+        let used = self.watched.take();
         Sample {
             client_cpu,
             client_rss_bytes: client.rss_bytes,
-            server: self.look_at_server(),
-            requests: self.look_at_requests(),
+            server_cpu: used.cpu_s,
+            server_rss_bytes: used.rss_bytes,
+            requests: used.requests,
             lag_records: self.lag(),
         }
-    }
-
-    fn look_at_server(&mut self) -> Option<(f64, u64)> {
-        let pid = self.watched.server_pid.load(Ordering::Relaxed);
-        let now = usage(&pid.to_string()).ok().filter(|_| pid != 0)?;
-        if self.server.is_some_and(|(before_pid, _)| before_pid != pid) {
-            // Its counters begin at 0.
-            self.requests = self.requests.take().map(|_| BTreeMap::new());
-        }
-        let cpu = match self.server.replace((pid, now)) {
-            Some((before_pid, before)) if before_pid == pid => now.cpu_s - before.cpu_s,
-            Some(_) => now.cpu_s,
-            // It ran before the run began.
-            None => 0.0,
-        };
-        Some((cpu, now.rss_bytes))
-    }
-
-    fn look_at_requests(&mut self) -> Option<BTreeMap<String, f64>> {
-        let (_, page) = scrape::get(self.watched.metrics.as_ref()?, "/metrics").ok()?;
-        let now = scrape::bucket_requests(&page);
-        let before = self.requests.replace(now.clone())?;
-        // A counter that went back began anew with its process.
-        let change = |(op, count): (String, f64)| {
-            let before = before.get(&op).copied().unwrap_or(0.0);
-            (op, if count >= before { count - before } else { count })
-        };
-        Some(now.into_iter().map(change).collect())
     }
 
     fn lag(&self) -> u64 {

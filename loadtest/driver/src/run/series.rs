@@ -20,8 +20,10 @@ pub struct Sample {
     pub client_cpu: f64,
     /// Resident.
     pub client_rss_bytes: u64,
-    /// Used in the second; resident.
-    pub server: Option<(f64, u64)>,
+    /// Used since the last look, of a core.
+    pub server_cpu: Option<f64>,
+    /// Resident.
+    pub server_rss_bytes: Option<u64>,
     /// Requests to the bucket in the second, by operation.
     pub requests: Option<BTreeMap<String, f64>>,
     /// Of the slowest consumer that follows.
@@ -164,8 +166,8 @@ impl Series {
             end_to_end: second.end_to_end.as_ref().map(quantiles),
             lateness_p99_ms: second.lateness.as_ref().map(|times| ms(times.value_at_quantile(0.99))),
             lag_records: sample.lag_records as f64,
-            server_cpu: sample.server.map(|(cpu, _)| cpu),
-            server_rss_bytes: sample.server.map(|(_, rss_bytes)| rss_bytes as f64),
+            server_cpu: sample.server_cpu,
+            server_rss_bytes: sample.server_rss_bytes.map(|bytes| bytes as f64),
             client_cpu: sample.client_cpu,
             client_rss_bytes: sample.client_rss_bytes as f64,
             put_s: requests(&["put", "create", "copy", "multipart_start", "multipart_part", "multipart_end"]),
@@ -177,7 +179,7 @@ impl Series {
     fn sum(&mut self, number: u32, second: Second, sample: &Sample, point: &Point) {
         let sums = &mut self.sums;
         sums.client_rss_max_bytes = sums.client_rss_max_bytes.max(sample.client_rss_bytes);
-        if let Some((_, rss_bytes)) = sample.server {
+        if let Some(rss_bytes) = sample.server_rss_bytes {
             sums.server_rss_max_bytes = sums.server_rss_max_bytes.max(Some(rss_bytes));
             sums.server_rss_end_bytes = Some(rss_bytes);
         }
@@ -206,7 +208,7 @@ impl Series {
         sums.acked_a_second = Some((low.min(acked), high.max(acked)));
         sums.limited_seconds += u64::from(point.lateness_p99_ms.is_some_and(|late_ms| late_ms > LIMITED_MS));
         sums.client_cpu_s += sample.client_cpu;
-        if let Some((cpu, _)) = sample.server {
+        if let Some(cpu) = sample.server_cpu {
             *sums.server_cpu_s.get_or_insert(0.0) += cpu;
         }
         if let Some(requests) = &sample.requests {

@@ -18,14 +18,11 @@ use super::MIB;
 
 /// Each of the three takes about `time`, and writes at most 2 GiB below `folder`, which it removes.
 pub fn measure(folder: &Path, time: Duration) -> Result<Raw> {
-    let folder = tempfile::tempdir_in(folder).with_context(|| format!("cannot write to {}", folder.display()))?;
-    let (fdatasync_p50_ms, fdatasync_p99_ms) = fdatasync(folder.path(), time)?;
-    Ok(Raw {
-        fdatasync_p50_ms,
-        fdatasync_p99_ms,
-        synced_write_mib_s: synced_writes(folder.path(), time)?,
-        loopback_mib_s: loopback(time)?,
-    })
+    let cannot = || format!("cannot write to {}", folder.display());
+    let inner = tempfile::tempdir_in(folder).with_context(cannot)?;
+    let (fdatasync_p50_ms, fdatasync_p99_ms) = fdatasync(inner.path(), time).with_context(cannot)?;
+    let synced_write_mib_s = synced_writes(inner.path(), time).with_context(cannot)?;
+    Ok(Raw { fdatasync_p50_ms, fdatasync_p99_ms, synced_write_mib_s, loopback_mib_s: loopback(time)? })
 }
 
 fn fdatasync(folder: &Path, time: Duration) -> Result<(f64, f64)> {

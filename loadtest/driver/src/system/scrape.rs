@@ -38,6 +38,11 @@ pub fn bucket_requests(page: &str) -> BTreeMap<String, f64> {
     requests
 }
 
+/// Whether the bucket of a page of `/metrics` is behind a network: only then are the requests under way limited.
+pub fn is_behind_network(page: &str) -> bool {
+    page.lines().any(|line| line.starts_with("eagre_bucket_in_flight_limit "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,18 @@ const QUOTED: usize = 6;
 
 /// A sentence for everything that makes the comparison unfair. None: it is fair as far as the results tell.
 pub fn differences(results: &[(String, RunResult)]) -> Vec<String> {
+    let mut out = conditions(results);
+    for (nth, (_, result)) in results.iter().enumerate() {
+        let standing = Standing::of(result);
+        if !standing.can_be_ranked() {
+            out.push(format!("{} is {}: it is shown but not ranked.", letter(nth), standing.words().to_lowercase()));
+        }
+    }
+    out
+}
+
+/// A sentence for everything that differs beside the service. None: values may be called better than others.
+pub fn conditions(results: &[(String, RunResult)]) -> Vec<String> {
     let mut out = Vec::new();
     out.extend(scenario(results));
     out.extend(differing(results, "The seeds differ", |result| result.scenario.seed.to_string()));
@@ -26,10 +38,6 @@ pub fn differences(results: &[(String, RunResult)]) -> Vec<String> {
     out.extend(raw_rates(results));
     out.extend(differing(results, "The versions of the load test differ", |result| result.version.clone()));
     for (nth, (_, result)) in results.iter().enumerate() {
-        let standing = Standing::of(result);
-        if !standing.can_be_ranked() {
-            out.push(format!("{} is {}: it is shown but not ranked.", letter(nth), standing.words().to_lowercase()));
-        }
         if let Some(limit) = &result.client.limit {
             out.push(format!("In {} the load test was the limit: {limit}", letter(nth)));
         }

@@ -1,7 +1,7 @@
 //! The figures of all runs, the best of each row marked.
 
 use crate::{
-    compare::letter,
+    compare::{fair::conditions, letter},
     format::{NONE, bytes, bytes_per_second, dollars, milliseconds, number, percent},
     html::{escape, paragraph, section},
     page::mib_s,
@@ -27,7 +27,9 @@ struct Row {
 
 /// All rows, in groups.
 pub fn table(results: &[(String, RunResult)]) -> String {
-    let ranked: Vec<bool> = results.iter().map(|(_, result)| Standing::of(result).can_be_ranked()).collect();
+    // Where more differs than the service, nothing is called the best.
+    let is_fair = conditions(results).is_empty();
+    let ranked: Vec<bool> = results.iter().map(|(_, result)| is_fair && Standing::of(result).can_be_ranked()).collect();
     let heads: String = results
         .iter()
         .enumerate()

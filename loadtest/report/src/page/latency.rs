@@ -13,6 +13,9 @@ use crate::{
 const READ_OUT: [f64; 14] =
     [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999, 0.999_95, 0.999_99, 0.999_999];
 
+/// A bound is drawn when it is at most so many times the largest value.
+const BOUND_FACTOR: f64 = 3.0;
+
 /// A column of the table of distributions.
 type Figure = (&'static str, fn(&Distribution) -> f64);
 
@@ -30,7 +33,9 @@ const FIGURES: [Figure; 8] = [
 /// The charts over time with the events beside them.
 pub fn over_time(result: &RunResult, timeline: &Timeline) -> String {
     let acks = quantiles(result, timeline, "Acknowledgement", "from the moment a record was due", |point| point.ack);
+    let acks = acks.map(|chart| bounded(chart, result, "ack_p99"));
     let reads = quantiles(result, timeline, "End to end", "from due to read by a consumer", |point| point.end_to_end);
+    let reads = reads.map(|chart| bounded(chart, result, "end_to_end_p99"));
     let charts = match (acks, reads) {
         (None, None) => paragraph("quiet", "No record was acknowledged or read, so there are no latencies."),
         (acks, reads) => {
@@ -83,6 +88,18 @@ fn quantiles(
         Peak { x: at, y: p99, words: format!("99 % peak {short} at {}", moment(at.floor())), short }
     });
     Some(chart)
+}
+
+/// With the bound of the 99th percentile as a line, unless it lies so high that it would flatten the others.
+fn bounded(mut chart: Chart, result: &RunResult, name: &str) -> Chart {
+    let limit_ms = result.bounds.iter().find(|bound| bound.name == name).and_then(|bound| bound.limit_ms);
+    let seen = chart.lines.iter().flat_map(|line| &line.points).filter_map(|(_, value)| *value).fold(0.0, f64::max);
+    if let Some(limit_ms) = limit_ms.filter(|limit_ms| *limit_ms <= seen * BOUND_FACTOR) {
+        let points = result.series.iter().map(|point| (point.at + point.seconds / 2.0, Some(limit_ms)));
+        let label = "bound of 99 %".to_owned();
+        chart.lines.insert(0, Line { label, look: Look::Asked, filled: false, points: points.collect() });
+    }
+    chart
 }
 
 /// The distributions of the measured time, as curves and as figures.

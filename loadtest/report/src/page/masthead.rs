@@ -1,7 +1,10 @@
 //! The first screen: the verdict, what was asked, what was served, how late, for how much money.
 
 use crate::{
-    format::{NONE, bytes_per_second, calendar, count, counted, dollars, milliseconds, number, percent, seconds},
+    format::{
+        NONE, bytes_per_second, bytes_per_second_as, calendar, count, counted, dollars, milliseconds, number, percent,
+        seconds,
+    },
     html::{escape, facts, paragraph},
     page::{
         facts::target_name,
@@ -77,14 +80,20 @@ fn asked(result: &RunResult) -> String {
     let (totals, scenario) = (&result.totals, &result.scenario);
     let peak = result.series.iter().map(|point| point.offered_bytes_s).fold(0.0, f64::max);
     let rows = [
-        ("Records", Some(count(totals.offered_records))),
+        ("Records, measured", Some(count(totals.offered_records))),
         ("A second", Some(rate(totals.offered_records as f64, totals.seconds))),
         ("Peak", any(result, |point| point.offered_bytes_s).then(|| bytes_per_second(peak))),
         ("Measured", Some(seconds(totals.seconds))),
         ("Warm-up before", Some(seconds(scenario.warm_up_s))),
+        ("Bounds held", bounds_held(result)),
         ("Stages", (scenario.stages.len() > 1).then(|| scenario.stages.len().to_string())),
     ];
     cell("Asked", &mean_rate(totals.offered_bytes, totals.seconds), "on average", &rows)
+}
+
+fn bounds_held(result: &RunResult) -> Option<String> {
+    let held = result.bounds.iter().filter(|bound| bound.held).count();
+    (!result.bounds.is_empty()).then(|| format!("{held} of {}", result.bounds.len()))
 }
 
 fn served(result: &RunResult) -> String {
@@ -98,7 +107,13 @@ fn served(result: &RunResult) -> String {
         ("Given up", some(totals.failed_records, "record", "records")),
         ("Unknown", some(totals.unknown_records, "record", "records")),
     ];
-    cell("Served", &mean_rate(totals.acked_bytes, totals.seconds), "acknowledged", &rows)
+    let rate = |bytes: u64| bytes as f64 / totals.seconds;
+    let served = match totals.seconds {
+        0.0 => NONE.to_owned(),
+        // In the unit of what was asked.
+        _ => bytes_per_second_as(rate(totals.acked_bytes), rate(totals.offered_bytes)),
+    };
+    cell("Served", &served, "acknowledged", &rows)
 }
 
 fn late(result: &RunResult) -> String {
@@ -106,11 +121,11 @@ fn late(result: &RunResult) -> String {
     let end_to_end = result.latency.end_to_end.as_ref();
     let of = |value: Option<f64>| value.map(milliseconds);
     let rows = [
+        ("Read by a consumer, 99 %", of(end_to_end.map(|read| read.p99))),
+        ("Read, median", of(end_to_end.map(|read| read.p50))),
         ("Median", of(ack.map(|ack| ack.p50))),
         ("99.9 %", of(ack.map(|ack| ack.p999))),
         ("Longest", of(ack.map(|ack| ack.max))),
-        ("Read, median", of(end_to_end.map(|read| read.p50))),
-        ("Read, 99 %", of(end_to_end.map(|read| read.p99))),
     ];
     cell("Latency", &ack.map_or(NONE.to_owned(), |ack| milliseconds(ack.p99)), "99 % acknowledged within", &rows)
 }
