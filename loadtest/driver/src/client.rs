@@ -146,8 +146,8 @@ impl Client {
         }
     }
 
-    /// One above the last offset of each log of these topics, in order: 0 where a topic is not there.
-    pub async fn ends(&self, topics: &[String], partitions: u32) -> Result<Vec<i64>> {
+    /// One above the last offset of each log of these topics, in order; `None` for one that is not there.
+    pub async fn ends(&self, topics: &[String], partitions: u32) -> Result<Vec<Option<i64>>> {
         match self {
             Self::Grpc(gateways) => connect::ends(&gateways.channel(0), topics, partitions).await,
             #[cfg(feature = "kafka")]
@@ -157,6 +157,11 @@ impl Client {
             }
         }
     }
+}
+
+/// The ends of logs that have to be there.
+pub fn all_there(ends: Vec<Option<i64>>) -> Result<Vec<i64>> {
+    ends.into_iter().collect::<Option<_>>().context("a topic of the run is not there")
 }
 
 impl Prepared {

@@ -208,8 +208,8 @@ impl Fault {
             // What cannot be read as what was sent may also be counted as missing.
             Fault::FlipBit | Fault::FlipBitRaw | Fault::ForeignOnRead => &["lost"],
             Fault::SkipForOne => &["gap", "readers_disagree", "lost"],
-            // The two may be one producer's.
-            Fault::SwapForOne => &["wrong_offset", "reordered"],
+            // The two may be one producer's; the first of them is never shown where the log ends with it.
+            Fault::SwapForOne => &["wrong_offset", "reordered", "skipped"],
             Fault::None
             | Fault::WrongOffset
             | Fault::RefuseButAppend

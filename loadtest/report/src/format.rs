@@ -153,9 +153,9 @@ pub fn bytes_per_second(value: f64) -> String {
     bytes_per_second_as(value, value)
 }
 
-/// Bytes a second in the unit that fits another rate.
+/// Bytes a second in the unit that fits another rate, unless that is far from it.
 pub fn bytes_per_second_as(value: f64, like: f64) -> String {
-    let text = bytes_as(value, like);
+    let text = bytes_as(value, if like > value * 100.0 { value } else { like });
     if text == NONE { text } else { format!("{text}/s") }
 }
 

@@ -75,7 +75,7 @@ impl Standing {
         if self.kinds == 0 {
             return format!("Nothing was checked in {records}.");
         }
-        if result.consumers.is_empty() && self.kinds_found == 0 {
+        if result.checks.read == 0 && self.kinds_found == 0 {
             return format!("Nobody read the {records}: only what was said of them was judged.");
         }
         let kinds = counted(self.kinds as u64, "kind of error", "kinds of error");

@@ -11,6 +11,9 @@ use crate::{cli::Compare, run::files::write_whole};
 /// Writes the page.
 pub fn run(options: &Compare) -> Result<()> {
     let runs = options.runs.iter().map(|run| read(run)).collect::<Result<Vec<_>>>()?;
+    if options.out.with_file_name("result.json").exists() {
+        bail!("{} would stand in the folder of a run: give another --out", options.out.display());
+    }
     write_whole(&options.out, &compare(&runs))?;
     say(&format!("{}", options.out.display()))
 }

@@ -55,7 +55,7 @@ pub async fn run(options: &FindLimit, told: &watch::Sender<bool>) -> Result<Exit
     let mut steps: Vec<Step> = Vec::new();
     let mut raw = None;
     while let Some(rate) = search.next() {
-        let dir = out.join(format!("{:03}-{:.0}MiB", steps.len() + 1, rate / MIB));
+        let dir = out.join(format!("{:03}-{:.1}MiB", steps.len() + 1, rate / MIB));
         let plan = Plan { raw, ..plan(options, rate as u64, &dir)? };
         let Ran { result, .. } = execute(plan, told.subscribe()).await?;
         write(&dir, &result)?;

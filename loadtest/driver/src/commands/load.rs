@@ -51,9 +51,13 @@ fn flags(load: &Load) -> Flags {
 }
 
 /// Of `http://host:port/metrics` as well, which is what a browser shows.
-fn host_and_port(metrics: &str) -> String {
+fn host_and_port(metrics: &str) -> Result<String> {
     let bare = metrics.strip_prefix("http://").unwrap_or(metrics).trim_end_matches('/');
-    bare.strip_suffix("/metrics").unwrap_or(bare).to_owned()
+    let bare = bare.strip_suffix("/metrics").unwrap_or(bare);
+    if bare.contains('/') {
+        bail!("--metrics {metrics}: it is host:port or http://host:port/metrics");
+    }
+    Ok(bare.to_owned())
 }
 
 /// A plan of a scenario for a target.
@@ -72,7 +76,7 @@ pub fn plan(scenario: Scenario, target: &Target, out: Option<&Path>) -> Result<P
         address,
         out,
         server_pid: target.server_pid,
-        metrics: target.metrics.as_deref().map(host_and_port),
+        metrics: target.metrics.as_deref().map(host_and_port).transpose()?,
         name: target.name.clone(),
         dev_options,
         raw: None,
@@ -90,8 +94,9 @@ mod tests {
     #[test]
     fn where_metrics_are_may_be_typed_as_it_is_browsed() {
         for typed in ["a:1", "http://a:1", "http://a:1/", "http://a:1/metrics", "a:1/metrics/"] {
-            assert_eq!(host_and_port(typed), "a:1", "{typed}");
+            assert_eq!(host_and_port(typed).unwrap(), "a:1", "{typed}");
         }
+        assert!(host_and_port("https://a:1/metrics").is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::{
         execute::{Plan, Ran, Ready},
         files::Folder,
     },
+    system::process,
 };
 
 /// Runs it.
@@ -35,6 +36,11 @@ pub async fn run(run: Run, told: &watch::Sender<bool>) -> Result<ExitCode> {
     let interrupt = told.subscribe();
     let ready = Ready::of(plan).await?;
     note(&begins);
+    if let Some(pid) = run.target.server_pid {
+        // So that another one's number is noticed.
+        let name = process::name(pid).unwrap_or_default();
+        note(&format!("what process {pid} ({name}) uses is counted as the server's"));
+    }
     let Ran { result, .. } = ready.execute(interrupt.clone()).await?;
     write(&out, &result)?;
     say(&summary(&result))?;

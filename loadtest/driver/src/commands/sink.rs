@@ -140,7 +140,7 @@ impl TopicService for Acknowledging {
     }
 }
 
-const NOTHING_KEPT: &str = "the sink keeps nothing, so there is nothing to read: add --consumers 0 --no-read-back";
+const NOTHING_KEPT: &str = "the sink keeps nothing, so it is only for `run` with --consumers 0 --no-read-back";
 
 #[tonic::async_trait]
 impl FetchService for Acknowledging {

@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 use anyhow::{Context, Result, ensure};
 use eagre_verify::stream::{Kind, PartitionJudge, PartitionRecord, Settings, Verdict};
 use eagre_workload::Scenario;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{note, say};
 use crate::{
@@ -24,6 +24,8 @@ use crate::{
 
 /// A reading that gets nothing for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A topic that is missing for so long is gone.
+const GONE: Duration = Duration::from_secs(3);
 
 /// Reads everything, prints what is wrong.
 pub async fn run(options: &Verify) -> Result<ExitCode> {
@@ -34,12 +36,13 @@ pub async fn run(options: &Verify) -> Result<ExitCode> {
     );
     let client = Client::connect(&Address::parse(Some(&options.target))?).await?;
     let shared = shared(&options.dir, header, &records)?;
-    let ends = client.ends(&shared.topics, shared.scenario.topics.partitions).await;
-    let ends = ends.context("cannot ask for the topics of the run")?;
-    match ends.iter().sum::<i64>() {
-        0 => note(&format!("the topics of the run ({}) are not there, or empty", shared.topics.join(", "))),
-        records => note(&format!("reading {records} records back")),
+    let ends = ends(&client, &shared).await.context("cannot ask for the topics of the run")?;
+    let gone = ends.iter().filter(|end| end.is_none()).count();
+    if gone > 0 {
+        note(&format!("{gone} of {} partitions of the run are not there: what was in them counts as lost", ends.len()));
     }
+    let ends: Vec<i64> = ends.into_iter().map(Option::unwrap_or_default).collect();
+    note(&format!("reading {} records back", ends.iter().sum::<i64>()));
     let judges = &shared.judges;
     shared.phase.send_modify(|phase| {
         phase.finish = Some(Arc::new(Finish { ends, since_ns: shared.now_ns(), patience_ns: nanos(PATIENCE) }))
@@ -55,6 +58,19 @@ pub async fn run(options: &Verify) -> Result<ExitCode> {
         note("not everything came in time: what is missing counts as lost");
     }
     tell(&verdict)
+}
+
+/// Where the logs end; `None` for those that are not there. Who has just started may not know of all yet, so that is believed only
+/// when it stays so.
+async fn ends(client: &Client, shared: &Shared) -> Result<Vec<Option<i64>>> {
+    let deadline = Instant::now() + GONE;
+    loop {
+        let ends = client.ends(&shared.topics, shared.scenario.topics.partitions).await?;
+        if ends.iter().all(Option::is_some) || Instant::now() >= deadline {
+            return Ok(ends);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 fn shared(folder: &Path, header: Header, records: &[PartitionRecord]) -> Result<Arc<Shared>> {

@@ -9,7 +9,7 @@ use eagre_workload::Consumers;
 use tokio::{sync::watch, time::Instant};
 
 use super::{Consumer, reading::Reading, stats::ConsumerStats};
-use crate::run::shared::{Phase, Shared};
+use crate::run::shared::{LogId, Phase, Shared};
 
 /// Pause before a stream that broke is opened again.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -66,6 +66,19 @@ impl Course {
         let leaves_at = kind.leave.map(|leave| shared.instant(leave));
         let phase = shared.phase.subscribe();
         Self { reading, phase, shared, number, kind, stats, leaves_at, restarts_at: None, is_lost: false }
+    }
+
+    /// Where there is something left to read: place, log and next offset. A log that has gone is not among those of a reading that
+    /// knows where it ends.
+    pub fn open_places(&self) -> Vec<(usize, LogId, i64)> {
+        let finish = self.phase.borrow().finish.clone();
+        let places =
+            self.reading.next_offsets().enumerate().map(|(place, (log, next_offset))| (place, log, next_offset));
+        let is_open = |place: usize, next_offset: i64| match &finish {
+            Some(finish) => finish.ends.get(place).is_none_or(|end| next_offset < *end),
+            None => true,
+        };
+        places.filter(|(place, _, next_offset)| is_open(*place, *next_offset)).collect()
     }
 
     /// It is about to read at the places of its reading.

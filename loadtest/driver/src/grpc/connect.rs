@@ -1,6 +1,6 @@
 //! Connections and topics.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use eagre_loadtest_stubs::v1::{
@@ -12,6 +12,8 @@ use tonic::{
     Code,
     transport::{Channel, Endpoint},
 };
+
+use super::producer::said;
 
 /// Large enough for any answer to a fetch.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
@@ -101,7 +103,7 @@ pub async fn init_producer(channel: &Channel) -> Result<Identity> {
     let answer = tokio::time::timeout(ANSWER, client.init_producer(InitProducerRequest {})).await;
     let identity = match answer.context("no producer id within 10 s")? {
         Ok(identity) => identity.into_inner(),
-        Err(status) => bail!("cannot get a producer id: {}", status.message()),
+        Err(status) => bail!("cannot get a producer id: {}", said(&status)),
     };
     Ok(Identity {
         producer: (identity.producer_id, i16::try_from(identity.producer_epoch)?),
@@ -109,18 +111,27 @@ pub async fn init_producer(channel: &Channel) -> Result<Identity> {
     })
 }
 
-/// One above the last offset of each partition of each topic, in order: 0 where the topic is not there.
-pub async fn ends(channel: &Channel, topics: &[String], partitions: u32) -> Result<Vec<i64>> {
+/// One above the last offset of each partition of each topic, in order; `None` for one that is not there.
+pub async fn ends(channel: &Channel, topics: &[String], partitions: u32) -> Result<Vec<Option<i64>>> {
     let mut ends = Vec::new();
     for topic in topics {
-        ends.extend(ends_of(channel, topic, partitions).await?);
+        match ends_of(channel, topic, 0..partitions).await? {
+            Some(all) => ends.extend(all.into_iter().map(Some)),
+            None => {
+                // Which of them: one that is missing is an error for all that were asked for with it.
+                for partition in 0..partitions {
+                    let found = ends_of(channel, topic, partition..partition + 1).await?;
+                    ends.push(found.and_then(|found| found.first().copied()));
+                }
+            }
+        }
     }
     Ok(ends)
 }
 
-async fn ends_of(channel: &Channel, topic: &str, partitions: u32) -> Result<Vec<i64>> {
-    let none = vec![0; partitions as usize];
-    let partitions = (0..partitions).map(|partition| FetchPartition {
+/// `None`: one of them is not there.
+async fn ends_of(channel: &Channel, topic: &str, partitions: Range<u32>) -> Result<Option<Vec<i64>>> {
+    let partitions = partitions.map(|partition| FetchPartition {
         topic: topic.to_owned(),
         partition,
         position: Some(Position { position: Some(position::Position::Latest(Latest {})) }),
@@ -129,8 +140,8 @@ async fn ends_of(channel: &Channel, topic: &str, partitions: u32) -> Result<Vec<
     let request = ListOffsetsRequest { partitions: partitions.collect() };
     let answer = tokio::time::timeout(ANSWER, client.list_offsets(request)).await;
     match answer.context("no ends of logs within 10 s")? {
-        Ok(offsets) => Ok(offsets.into_inner().offsets.iter().map(|partition| partition.offset).collect()),
-        Err(status) if status.code() == Code::NotFound => Ok(none),
-        Err(status) => bail!("cannot ask for the ends of logs: {}", status.message()),
+        Ok(offsets) => Ok(Some(offsets.into_inner().offsets.iter().map(|partition| partition.offset).collect())),
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => bail!("cannot ask for the ends of logs: {}", said(&status)),
     }
 }

@@ -13,6 +13,7 @@ use tonic::{Streaming, transport::Channel};
 
 use super::{connect, connect::MAX_MESSAGE_BYTES, producer::said};
 use crate::{
+    client::all_there,
     consume::{
         Consumer,
         course::{Course, Ended, Next, asks_again},
@@ -30,13 +31,14 @@ pub async fn run(shared: Arc<Shared>, consumer: Consumer, channel: Channel) -> R
         From::Latest => Some(ends(&shared, &channel).await?),
     };
     let course = Course::new(shared.clone(), consumer, begins.as_deref());
-    Follower { shared, channel, course }.run().await
+    Follower { shared, channel, course, places: Vec::new() }.run().await
 }
 
 async fn ends(shared: &Shared, channel: &Channel) -> Result<Vec<i64>> {
     let phase = shared.phase.subscribe();
     loop {
-        match connect::ends(channel, &shared.topics, shared.scenario.topics.partitions).await {
+        let ends = connect::ends(channel, &shared.topics, shared.scenario.topics.partitions).await;
+        match ends.and_then(all_there) {
             Ok(ends) => return Ok(ends),
             Err(error) => match asks_again(&phase) {
                 Some(pause) => sleep(pause).await,
@@ -50,6 +52,8 @@ struct Follower {
     shared: Arc<Shared>,
     channel: Channel,
     course: Course,
+    /// Places of the reading, in the order of the stream's partitions.
+    places: Vec<usize>,
 }
 
 impl Follower {
@@ -66,17 +70,19 @@ impl Follower {
         }
     }
 
-    async fn open(&self) -> Result<Streaming<FetchResponse>, String> {
-        let partitions = self.course.reading.next_offsets().map(|(log, next_offset)| FetchPartition {
-            topic: self.shared.topics[log.topic as usize].clone(),
-            partition: log.partition,
-            position: Some(Position { position: Some(position::Position::Offset(next_offset)) }),
-        });
-        let request = FetchRequest {
-            partitions: partitions.collect(),
-            end: FetchEnd::Follow.into(),
-            encoding: FetchEncoding::Batches.into(),
-        };
+    async fn open(&mut self) -> Result<Streaming<FetchResponse>, String> {
+        let (mut places, mut partitions) = (Vec::new(), Vec::new());
+        for (place, log, next_offset) in self.course.open_places() {
+            places.push(place);
+            partitions.push(FetchPartition {
+                topic: self.shared.topics[log.topic as usize].clone(),
+                partition: log.partition,
+                position: Some(Position { position: Some(position::Position::Offset(next_offset)) }),
+            });
+        }
+        self.places = places;
+        let request =
+            FetchRequest { partitions, end: FetchEnd::Follow.into(), encoding: FetchEncoding::Batches.into() };
         let mut client = FetchServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
         match tokio::time::timeout(OPENED, client.fetch(request)).await {
             Ok(Ok(stream)) => Ok(stream.into_inner()),
@@ -113,10 +119,9 @@ impl Follower {
 
     /// The bytes of the message's values, or why the stream is not to be read on.
     fn take(&mut self, message: &FetchResponse) -> Result<Result<u64, String>> {
-        let place = usize::try_from(message.index)?;
-        if place >= self.course.reading.next_offsets().count() {
-            bail!("the service sent a message of a partition that was not asked for: {place}");
-        }
+        let Some(place) = self.places.get(usize::try_from(message.index)?).copied() else {
+            bail!("the service sent a message of a partition that was not asked for: {}", message.index);
+        };
         if let Some(error) = &message.error {
             return Ok(Err(error.message.clone()));
         }

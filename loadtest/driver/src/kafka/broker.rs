@@ -91,15 +91,16 @@ impl Broker {
         Ok(())
     }
 
-    /// One above the last offset of each partition of each topic, in order: 0 where the topic is not there. Waits for the answers.
-    pub fn ends(&self, topics: &[String], partitions: u32) -> Result<Vec<i64>> {
+    /// One above the last offset of each partition of each topic, in order; `None` for one that is not there. Waits for the
+    /// answers.
+    pub fn ends(&self, topics: &[String], partitions: u32) -> Result<Vec<Option<i64>>> {
         let mut ends = Vec::new();
         for topic in topics {
             for partition in 0..partitions {
                 let marks = self.asking.fetch_watermarks(topic, i32::try_from(partition)?, ANSWER);
                 ends.push(match marks {
-                    Ok((_, end)) => end,
-                    Err(error) if error.rdkafka_error_code().is_some_and(is_gone) => 0,
+                    Ok((_, end)) => Some(end),
+                    Err(error) if error.rdkafka_error_code().is_some_and(is_gone) => None,
                     Err(error) => return Err(error).context("cannot ask for the ends of logs"),
                 });
             }

@@ -14,6 +14,7 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::{broker::Broker, on_thread};
 use crate::{
+    client::all_there,
     consume::{
         Consumer,
         course::{Course, Ended, Next, asks_again},
@@ -46,7 +47,7 @@ pub fn start(shared: &Arc<Shared>, consumer: Consumer, broker: Broker) -> JoinHa
 fn ends(shared: &Shared, broker: &Broker) -> Result<Vec<i64>> {
     let phase = shared.phase.subscribe();
     loop {
-        match broker.ends(&shared.topics, shared.scenario.topics.partitions) {
+        match broker.ends(&shared.topics, shared.scenario.topics.partitions).and_then(all_there) {
             Ok(ends) => return Ok(ends),
             Err(error) => match asks_again(&phase) {
                 Some(pause) => thread::sleep(pause),
@@ -100,7 +101,7 @@ impl Follower {
             .set("fetch.error.backoff.ms", "20");
         let client: BaseConsumer = config.create()?;
         let mut assigned = TopicPartitionList::new();
-        for (log, next_offset) in self.course.reading.next_offsets() {
+        for (_, log, next_offset) in self.course.open_places() {
             let (topic, partition) = (&self.shared.topics[log.topic as usize], i32::try_from(log.partition)?);
             assigned.add_partition_offset(topic, partition, Offset::Offset(next_offset))?;
         }

@@ -27,11 +27,12 @@ pub async fn run(shared: Arc<Shared>, server: Own, watched: Arc<Watched>, done: 
             _ = phase.wait_for(|phase| phase.stop_ns < shared.start_ns + crate::clock::nanos(at)) => return Ok(()),
         }
         let what = action.what;
-        shared.event(name(what), told(what));
-        let before = watched.clone();
+        let (noted, before) = (shared.clone(), watched.clone());
         on(&server, move |server| {
-            // What it has used until now is counted before it is gone.
-            before.look();
+            if what != ActionKind::Pause {
+                before.goes();
+            }
+            noted.event(name(what), told(what));
             begin(server, what)
         })
         .await?;

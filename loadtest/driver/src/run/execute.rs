@@ -34,7 +34,7 @@ use super::{
     shared::{Finish, HURRY, Judges, Phase, Shared},
 };
 use crate::{
-    client::{Address, Client},
+    client::{Address, Client, all_there},
     clock::{RunClock, nanos},
     consume::{Consumer, stats::ConsumerStats},
     system::{machine, raw, server},
@@ -74,6 +74,8 @@ pub type Interrupt = watch::Receiver<bool>;
 
 /// Between the last preparation and the first record.
 const RUN_UP: Duration = Duration::from_millis(500);
+/// Topics that were just created can be read after so long.
+const READABLE: Duration = Duration::from_secs(5);
 /// Each of the raw rates is measured so long.
 const RAW: Duration = Duration::from_secs(1);
 
@@ -190,10 +192,12 @@ impl Run {
         let run = (clock.now_ns() / 1_000_000) as u32 ^ (scenario.seed as u32).rotate_left(16);
         let topics: Vec<String> = (0..scenario.topics.count).map(|n| format!("loadtest-{run:08x}-{n}")).collect();
         service.client.create_topics(&topics, scenario.topics.partitions).await?;
-        if plan.reads_back || !scenario.consumers.is_empty() {
-            // Better now than after an hour.
-            let readable = service.client.ends(&topics, scenario.topics.partitions).await;
-            readable.context("what is written to this target cannot be read again")?;
+        if (plan.reads_back || !scenario.consumers.is_empty())
+            && let Err(error) = wait_until_readable(&service.client, &topics, scenario.topics.partitions).await
+        {
+            // The error is what is to be told.
+            service.client.delete_topics(&topics).await.ok();
+            return Err(error).context("what is written to this target cannot be read again");
         }
         folder.write("scenario.toml", &scenario.toml)?;
         let prepared = service.client.prepare(&scenario).await?;
@@ -295,7 +299,8 @@ impl Run {
         let acked: Vec<i64> = judges.logs().map(|log| judges.of(log).end().unwrap_or(0)).collect();
         let deadline = tokio::time::Instant::now() + patience;
         let stated = loop {
-            match service.client.ends(&self.shared.topics, self.shared.scenario.topics.partitions).await {
+            let ends = service.client.ends(&self.shared.topics, self.shared.scenario.topics.partitions).await;
+            match ends.and_then(all_there) {
                 Ok(ends) => break ends,
                 Err(error) if tokio::time::Instant::now() >= deadline => {
                     self.protocol.push(format!("the service does not say where its logs end: {error:#}"));
@@ -345,7 +350,7 @@ impl Run {
         for log in judges.logs() {
             verdict.merge(judges.of(log).finish());
         }
-        if self.consumers.is_empty() {
+        if !self.consumers.iter().any(|consumer| consumer.came.load(Ordering::Relaxed)) {
             // What nobody looked for is not lost.
             verdict.findings.remove(&Kind::Lost);
             verdict.unchecked.push("Nobody read: acknowledgements alone were judged.".into());
@@ -391,6 +396,18 @@ impl Run {
     }
 }
 
+/// Better now than after an hour. Fails when it cannot be asked for its logs for a while.
+async fn wait_until_readable(client: &Client, topics: &[String], partitions: u32) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + READABLE;
+    loop {
+        match client.ends(topics, partitions).await.and_then(all_there) {
+            Ok(_) => return Ok(()),
+            Err(error) if tokio::time::Instant::now() >= deadline => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
 /// What a judge found, in a line.
 fn told(verdict: &Verdict) -> String {
     if verdict.is_clean() {
@@ -423,7 +440,7 @@ fn mark(shared: &Shared) {
         shared.events.add(Event { at: stage.at.as_secs_f64(), kind: "stage".into(), text: stage.name.clone() });
     }
     if !shared.scenario.warm_up.is_zero() {
-        let at = shared.scenario.warm_up.as_secs_f64();
+        let at = f64::from(measured(&shared.scenario).0);
         shared.events.add(Event { at, kind: "warm_up".into(), text: "measured from here on".into() });
     }
 }

@@ -56,6 +56,11 @@ pub struct Found {
 /// The whole result.
 pub fn result(mut found: Found) -> RunResult {
     let sums = &mut found.whole.sums;
+    if let Some(at_s) = found.interrupted_s {
+        // Of its last second there was only a part.
+        let measured_s = (at_s - found.scenario.warm_up.as_secs_f64().ceil()).max(0.0);
+        sums.totals.seconds = sums.totals.seconds.min(measured_s);
+    }
     if found.all_taken {
         (sums.totals.offered_records, sums.totals.offered_bytes) = sums.taken;
     }
@@ -82,7 +87,8 @@ pub fn result(mut found: Found) -> RunResult {
         verdict,
         scenario: ScenarioText {
             seconds: scenario.schedule.duration().as_secs_f64(),
-            warm_up_s: scenario.warm_up.as_secs_f64(),
+            // Whole seconds are measured.
+            warm_up_s: scenario.warm_up.as_secs_f64().ceil(),
             stages: scenario.schedule.stages().iter().map(|mark| (mark.at.as_secs_f64(), mark.name.clone())).collect(),
             name: scenario.name,
             about: scenario.about,
@@ -165,6 +171,10 @@ fn bounds(found: &Found, latency: &Latencies) -> Vec<BoundResult> {
     ];
     for (name, asked, seen) in times {
         let Some(asked) = asked else { continue };
+        if seen.is_none() && found.interrupted_s.is_some() {
+            // It had no time to be measured.
+            continue;
+        }
         let most_ms = asked.as_secs_f64() * 1e3;
         judged.push(BoundResult {
             name: name.into(),
@@ -179,7 +189,7 @@ fn bounds(found: &Found, latency: &Latencies) -> Vec<BoundResult> {
     };
     // A run in which little was served is none that passed, whether its scenario says so or not.
     let least = asked.served_min.unwrap_or(SERVED_MIN);
-    if found.interrupted_s.is_none() || asked.served_min.is_some() {
+    if found.interrupted_s.is_none() {
         let served = served(sums);
         let seen = format!("{:.2} % of {} records", served * 100.0, sums.totals.offered_records);
         bound("served", format!("at least {} %", least * 100.0), Some(seen), served >= least);
@@ -193,12 +203,14 @@ fn bounds(found: &Found, latency: &Latencies) -> Vec<BoundResult> {
         let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / MIB);
         bound("server_rss", format!("at most {}", mib(most)), seen.map(mib), seen.is_some_and(|bytes| bytes <= most));
     }
-    if let Some(least) = asked.peak_ratio_min {
+    // Of a run that was cut short, what did not happen may still have been to come.
+    let is_whole = found.interrupted_s.is_none();
+    if let Some(least) = asked.peak_ratio_min.filter(|_| is_whole) {
         let ratio = sums.acked_a_second.map(|(low, high)| high as f64 / low.max(1) as f64);
         let held = ratio.is_some_and(|ratio| ratio >= least);
         bound("peak_ratio", format!("at least {least}"), ratio.map(|ratio| format!("{ratio:.1}")), held);
     }
-    if let Some(least) = asked.actions_min {
+    if let Some(least) = asked.actions_min.filter(|_| is_whole) {
         bound("actions", format!("at least {least}"), Some(found.actions.to_string()), found.actions >= least);
     }
     judged
@@ -231,7 +243,7 @@ fn verdict(found: &Found, checks: &Checks, bounds: &[BoundResult], latency: &Lat
         format!("; half within {}, 99 % within {} of when they were due", time(ack.p50), time(ack.p99))
     });
     let count = thousands(checks.acked);
-    let mut right = match (checks.acked, found.consumers.is_empty(), checks.unchecked.is_empty()) {
+    let mut right = match (checks.acked, checks.read == 0, checks.unchecked.is_empty()) {
         (0, ..) => "nothing was acknowledged".to_owned(),
         (_, true, _) => format!("{count} records acknowledged, and not read back{latency}"),
         (.., true) => format!("{count} records acknowledged, all there once, in order and at their offsets{latency}"),

@@ -40,6 +40,8 @@ struct Meter {
     used: Used,
     /// Requests to the bucket go over a network, to somebody who charges for them.
     is_remote: Option<bool>,
+    /// It has no process at the moment, or one that is just starting.
+    is_away: bool,
 }
 
 impl Watched {
@@ -66,29 +68,41 @@ impl Watched {
         Ok(())
     }
 
-    /// Adds what was used since the last look. To be called before a process is ended, so that its last second counts. Waits for
+    /// The process is about to end: what it has used until now counts, and nothing is looked at until another one came. Waits for
     /// the page of metrics.
-    pub fn look(&self) {
-        let page = self.metrics.as_ref().and_then(|address| scrape::get(address, "/metrics").ok());
-        self.lock().look(page.as_ref().map(|(_, page)| page.as_str()));
+    pub fn goes(&self) {
+        let mut meter = self.lock();
+        self.look(&mut meter);
+        meter.is_away = true;
     }
 
-    /// Another process serves now.
+    /// Another process serves now, which counts from nothing.
     pub fn came(&self, pid: Option<u32>) {
         let mut meter = self.lock();
-        (meter.pid, meter.cpu_s) = (pid, Some(0.0));
+        (meter.pid, meter.cpu_s, meter.is_away) = (pid, Some(0.0), false);
         meter.requests = meter.requests.take().map(|_| BTreeMap::new());
     }
 
-    /// What was used since the last time; the first look is where counting begins.
+    /// What was used since the last time; the first look is where counting begins. Waits for the page of metrics.
     pub fn take(&self) -> Used {
-        self.look();
-        mem::take(&mut self.lock().used)
+        let mut meter = self.lock();
+        self.look(&mut meter);
+        mem::take(&mut meter.used)
     }
 
     /// Whether somebody charges for requests to the bucket, where it is known: nobody does for a folder or memory.
     pub fn is_charged(&self) -> Option<bool> {
         self.lock().is_remote
+    }
+
+    /// Under the lock from the asking on: pages are applied in the order in which they were made.
+    fn look(&self, meter: &mut Meter) {
+        meter.used.rss_bytes = None;
+        if meter.is_away {
+            return;
+        }
+        let page = self.metrics.as_ref().and_then(|address| scrape::get(address, "/metrics").ok());
+        meter.look(page.filter(|(status, _)| *status == 200).as_ref().map(|(_, page)| page.as_str()));
     }
 
     fn lock(&self) -> MutexGuard<'_, Meter> {
@@ -98,16 +112,16 @@ impl Watched {
 
 impl Meter {
     fn look(&mut self, page: Option<&str>) {
-        self.used.rss_bytes = None;
         if let Some(now) = self.pid.and_then(|pid| usage(&pid.to_string()).ok()) {
             self.used.rss_bytes = Some(now.rss_bytes);
             if let Some(before) = self.cpu_s.replace(now.cpu_s) {
                 *self.used.cpu_s.get_or_insert_default() += (now.cpu_s - before).max(0.0);
             }
         }
-        let Some(page) = page else { return };
-        self.is_remote = Some(scrape::is_behind_network(page));
-        let now = scrape::bucket_requests(page);
+        let now = page.map(scrape::bucket_requests).filter(|requests| !requests.is_empty());
+        let (Some(page), Some(now)) = (page, now) else { return };
+        // A process says so only when it has asked for something.
+        self.is_remote = Some(self.is_remote == Some(true) || scrape::is_behind_network(page));
         let Some(before) = self.requests.replace(now.clone()) else { return };
         let used = self.used.requests.get_or_insert_default();
         for (op, count) in now {
@@ -149,6 +163,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_seen_of_a_service_that_is_away() {
+        let watched = Watched::new(Some(std::process::id()), None);
+        watched.lock().look(Some(&page(10)));
+        watched.lock().look(Some(&page(12)));
+        watched.goes();
+        let used = watched.take();
+        assert_eq!((puts(&used), used.rss_bytes), (Some(2.0), None));
+        assert_eq!(watched.take(), Used::default());
+        watched.came(Some(std::process::id()));
+        watched.lock().look(Some(&page(3)));
+        assert_eq!(puts(&watched.take()), Some(3.0), "what it has asked for since it began");
+    }
+
+    #[test]
     fn who_is_not_there_is_told() {
         let told = |pid, metrics| Watched::new(pid, metrics).check().unwrap_err().to_string();
         assert_eq!(told(Some(u32::MAX / 2), None), "--server-pid 2147483647: there is no such process here");
@@ -162,7 +190,9 @@ mod tests {
         assert_eq!(watched.is_charged(), None);
         watched.lock().look(Some(&page(1)));
         assert_eq!(watched.is_charged(), Some(false));
-        watched.lock().look(Some("eagre_bucket_in_flight_limit 64\n"));
+        watched.lock().look(Some("no page of an Eagre\n"));
+        watched.lock().look(Some(&(page(2) + "eagre_bucket_in_flight_limit 64\n")));
+        watched.lock().look(Some(&page(3)));
         assert_eq!(watched.is_charged(), Some(true));
     }
 }

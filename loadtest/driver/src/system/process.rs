@@ -13,6 +13,11 @@ pub struct Usage {
     pub rss_bytes: u64,
 }
 
+/// What it calls itself.
+pub fn name(pid: u32) -> Option<String> {
+    Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
+}
+
 /// Reads `/proc/<pid>`; `"self"` works too.
 pub fn usage(pid: &str) -> Result<Usage> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("no process {pid}"))?;

@@ -22,7 +22,12 @@ pub fn strip(result: &RunResult, standing: Standing) -> String {
         words.push("Incorrect run: none of its figures may be quoted".to_owned());
     }
     if standing.partial {
-        let (ran, all) = (seconds(ran_to(result).round()), seconds(result.scenario.seconds));
+        let at = result
+            .events
+            .iter()
+            .find(|event| event.kind == "interrupt")
+            .map_or_else(|| ran_to(result), |event| event.at);
+        let (ran, all) = (seconds(at.round()), seconds(result.scenario.seconds));
         words.push(format!("Partial run: interrupted after {ran} of {all}"));
     }
     if words.is_empty() {
@@ -121,7 +126,7 @@ fn late(result: &RunResult) -> String {
     let end_to_end = result.latency.end_to_end.as_ref();
     let of = |value: Option<f64>| value.map(milliseconds);
     let rows = [
-        ("Read by a consumer, 99 %", of(end_to_end.map(|read| read.p99))),
+        ("Read, 99 %", of(end_to_end.map(|read| read.p99))),
         ("Read, median", of(end_to_end.map(|read| read.p50))),
         ("Median", of(ack.map(|ack| ack.p50))),
         ("99.9 %", of(ack.map(|ack| ack.p999))),

@@ -122,7 +122,7 @@ fn judge_view(
     let mut missed = Vec::new();
     let none = Intervals::default();
     let seen = lane.left.as_ref().map_or(&none, |left| &left.seen);
-    // One of unknown outcome may have landed behind where the reader left.
+    // One of unknown outcome may have landed behind where the reader left, unless that was the end.
     let landed_later = if complete { &none } else { &lane.unknown };
     let missing = view.seen.missing(from, to);
     let missing = missing.flat_map(|(start, end)| lane.failed.missing(start, end));

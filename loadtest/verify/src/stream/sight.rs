@@ -127,19 +127,22 @@ fn read_again(
     let Sighting { sequence, .. } = sighting;
     let pass = reader.pass;
     let view = reader.view(at);
+    // One of unknown outcome stands where it landed, wherever that was, and so it does when it is read again.
+    if lane.unknown.contains(sequence) {
+        return insert_again(view, lane, sequence, judge);
+    }
     if view.pass != pass {
         (view.pass, view.again) = (pass, (sequence, sequence));
     }
     let (first, next) = view.again;
     let is_ahead = sequence > next;
-    // One of unknown outcome stands where it landed, wherever that was, and so it does when it is read again.
     let passed_over: u64 = if is_ahead {
         let seen = view.seen.within(next, sequence);
         seen.flat_map(|(from, to)| lane.unknown.missing(from, to)).map(|(from, to)| to - from).sum()
     } else {
         0
     };
-    let before = sequence < next && !lane.unknown.contains(sequence);
+    let before = sequence < next;
     view.again = (first.min(sequence), next.max(sequence + 1));
     let new = insert_again(view, lane, sequence, judge);
     // A record that came damaged is missing here, but has been found already.

@@ -106,6 +106,11 @@ fn unknown_and_landed_behind_what_came_after_it() {
     twice.extend(steps(&slots));
     story.readers.push(Reading { start: Start::Earliest, steps: steps(&slots)[..10].to_vec(), complete: false });
     story.readers.push(Reading { start: Start::Earliest, steps: twice, complete: true });
+    // A fourth goes back to where they stand, and a fifth had read everything before they landed.
+    let mut amid = steps(&slots);
+    amid.push(Step::Reposition(10));
+    amid.extend_from_slice(&steps(&slots)[10..]);
+    story.readers.push(Reading { start: Start::Earliest, steps: amid, complete: true });
     for order in ORDERS {
         let mut judge = PartitionJudge::new(place(), Settings::default());
         // Before anything later was sent.
