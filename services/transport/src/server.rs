@@ -113,7 +113,7 @@ async fn connection(
     mut stopped: watch::Receiver<bool>,
 ) {
     let (closed, until_closed) = oneshot::channel();
-    let mut server = Server::builder()
+    let server = Server::builder()
         .initial_connection_window_size(window.bytes)
         .initial_stream_window_size(window.stream_bytes.min(settings.stream_window_bytes_max))
         .max_frame_size(FRAME_BYTES)
@@ -133,7 +133,8 @@ async fn connection(
             _ = stopped.wait_for(|stopped| *stopped) => {}
         }
     };
-    if let Err(error) = server.add_routes(routes).serve_with_incoming_shutdown(incoming, ended).await {
+    // Not `add_routes`: that prepares them once more, which costs each connection a copy of all of them.
+    if let Err(error) = server.serve_with_incoming_shutdown(routes, incoming, ended).await {
         debug!(%error, "a connection could not be served");
     }
 }

@@ -113,7 +113,8 @@ impl Drop for Ticket {
 /// requests and no lane waits for another.
 pub(crate) struct Lanes {
     lanes: Mutex<HashMap<TopicPartition, Lane>>,
-    out: mpsc::Sender<ProduceStreamResponse>,
+    /// Boxed: a channel has a block of places from its beginning on, and thousands of streams have a channel each.
+    out: mpsc::Sender<Box<ProduceStreamResponse>>,
 }
 
 #[derive(Default)]
@@ -131,7 +132,7 @@ struct Slot {
 impl Lanes {
     /// Lanes and where the answers come out. No more than `capacity` requests may be open; then no answer finds the way
     /// full.
-    pub fn new(capacity: usize) -> (Arc<Self>, mpsc::Receiver<ProduceStreamResponse>) {
+    pub fn new(capacity: usize) -> (Arc<Self>, mpsc::Receiver<Box<ProduceStreamResponse>>) {
         let (out, answers) = mpsc::channel(capacity);
         (Arc::new(Self { lanes: Mutex::default(), out }), answers)
     }
@@ -172,7 +173,7 @@ impl Lanes {
             Ok(response) => Outcome::Response(response),
             Err(refusal) => Outcome::Error(refusal.into_produce_error()),
         };
-        let response = ProduceStreamResponse { request_id, outcome: Some(outcome) };
+        let response = Box::new(ProduceStreamResponse { request_id, outcome: Some(outcome) });
         // It is full never, because the stream reads no more requests than it has room for, and closed when the client went.
         let sent = self.out.try_send(response);
         debug_assert!(!matches!(sent, Err(mpsc::error::TrySendError::Full(_))), "more requests open than agreed");

@@ -42,7 +42,7 @@ pub(crate) struct ProduceAnswers {
     caller: Option<String>,
     grants: Grants,
     lanes: Arc<Lanes>,
-    answers: mpsc::Receiver<ProduceStreamResponse>,
+    answers: mpsc::Receiver<Box<ProduceStreamResponse>>,
     /// Requests read whose answer has not been taken.
     open: usize,
     /// Requests for topics that are being looked up, in their order. Others pass them.
@@ -184,7 +184,7 @@ impl Stream for ProduceAnswers {
         match this.answers.poll_recv(cx) {
             Poll::Ready(Some(answer)) => {
                 this.open -= 1;
-                Poll::Ready(Some(Ok(answer)))
+                Poll::Ready(Some(Ok(*answer)))
             }
             Poll::Pending if this.requests.is_none() && this.open == 0 => Poll::Ready(this.end.take().map(Err)),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
