@@ -17,6 +17,7 @@ mod standing;
 mod summary;
 
 pub use compare::compare;
+pub use format::count;
 pub use page::page;
 pub use read::ReadError;
 pub use result::*;

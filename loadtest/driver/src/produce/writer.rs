@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    mem,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -33,6 +34,8 @@ pub struct Writer {
     /// A lane is full and has no place, so nothing more is taken up.
     is_blocked: bool,
     unblocked_ns: u64,
+    /// Of the records that are being taken up: when they were due, and bytes. Kept for its room.
+    taken: Vec<(u64, u64)>,
 }
 
 /// A batch to send.
@@ -56,13 +59,15 @@ impl Writer {
         };
         let feed = Feed::new(&shared.scenario, number, shared.start_ns);
         let (lanes, places) = (Vec::new(), BTreeMap::new());
-        Self { shared, number, feed, lanes, places, limits, identity, is_blocked: false, unblocked_ns: 0 }
+        let taken = Vec::new();
+        Self { shared, number, feed, lanes, places, limits, identity, is_blocked: false, unblocked_ns: 0, taken }
     }
 
     /// Takes up what is due and closes what ought to go out. True: more is due, and there is a place for it.
     pub fn gather(&mut self, now_ns: u64, stop_ns: u64) -> bool {
         let mut taken_bytes = 0;
         let mut is_blocked = false;
+        let mut taken = mem::take(&mut self.taken);
         while let Some(due) = self.due(now_ns, stop_ns) {
             if taken_bytes >= STEP_BYTES {
                 break;
@@ -72,7 +77,14 @@ impl Writer {
                 break;
             }
             taken_bytes += due.draft.value_bytes;
+            taken.push((due.at_ns, due.draft.value_bytes as u64));
         }
+        if !taken.is_empty() {
+            // Together: others wait for this lock.
+            let mut recorder = self.shared.recorder.writer(self.number);
+            taken.drain(..).for_each(|(at_ns, bytes)| recorder.taken(at_ns, bytes));
+        }
+        self.taken = taken;
         if self.is_blocked && !is_blocked {
             self.unblocked_ns = now_ns;
         }
@@ -117,7 +129,6 @@ impl Writer {
             stamp::put(value, stamp, Home { topic: log.topic, partition: log.partition, key });
         });
         feed.step();
-        self.shared.recorder.writer(self.number).taken(at_ns, draft.value_bytes as u64);
         true
     }
 

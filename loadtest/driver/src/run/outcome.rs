@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use eagre_report::{
     BoundResult, Checks, Client, ConsumerResult, Cost, Finding, Latencies, Machine, Outcome, RunResult, ScenarioText,
-    Server, Target, Verdict,
+    Server, Target, Verdict, count,
 };
 use eagre_verify::stream;
 use eagre_workload::{Consumers, From, Scenario};
@@ -232,7 +232,7 @@ fn verdict(found: &Found, checks: &Checks, bounds: &[BoundResult], latency: &Lat
         .findings
         .iter()
         .filter(|finding| finding.count > 0)
-        .map(|finding| format!("{} {}", thousands(finding.count), finding.kind.replace('_', " ")))
+        .map(|finding| format!("{} {}", count(finding.count), finding.kind.replace('_', " ")))
         .collect();
     let broken: Vec<String> = bounds
         .iter()
@@ -242,29 +242,26 @@ fn verdict(found: &Found, checks: &Checks, bounds: &[BoundResult], latency: &Lat
     let latency = latency.ack.as_ref().map_or(String::new(), |ack| {
         format!("; half within {}, 99 % within {} of when they were due", time(ack.p50), time(ack.p99))
     });
-    let count = thousands(checks.acked);
+    let acked = count(checks.acked);
     let mut right = match (checks.acked, checks.read == 0, checks.unchecked.is_empty()) {
         (0, ..) => "nothing was acknowledged".to_owned(),
-        (_, true, _) => format!("{count} records acknowledged, and not read back{latency}"),
-        (.., true) => format!("{count} records acknowledged, all there once, in order and at their offsets{latency}"),
+        (_, true, _) => format!("{acked} records acknowledged, and not read back{latency}"),
+        (.., true) => format!("{acked} records acknowledged, all there once, in order and at their offsets{latency}"),
         (.., false) => {
             format!(
-                "{count} records acknowledged, and nothing wrong with what was read, which was not everything{latency}"
+                "{acked} records acknowledged, and nothing wrong with what was read, which was not everything{latency}"
             )
         }
     };
     let unknown = checks.unknown_visible + checks.unknown_absent;
     if unknown > 0 {
-        right += &format!("; {} of unknown outcome", thousands(unknown));
+        right += &format!("; {} of unknown outcome", count(unknown));
     }
     if checks.failed > 0 {
-        right += &format!("; {} refused for good or never sent", thousands(checks.failed));
+        right += &format!("; {} refused for good or never sent", count(checks.failed));
     }
     let (outcome, sentence) = if !wrong.is_empty() {
-        (
-            Outcome::Incorrect,
-            format!("Wrong: {} of {} records acknowledged.", wrong.join(", "), thousands(checks.acked)),
-        )
+        (Outcome::Incorrect, format!("Wrong: {} of {} records acknowledged.", wrong.join(", "), count(checks.acked)))
     } else if let Some(at) = found.interrupted_s {
         (Outcome::Partial, format!("Interrupted after {at:.0} s; until then {right}."))
     } else if checks.acked == 0 {
@@ -280,19 +277,6 @@ fn verdict(found: &Found, checks: &Checks, bounds: &[BoundResult], latency: &Lat
 /// `12.3 ms`, `4.5 s`.
 fn time(ms: f64) -> String {
     if ms < 1_000.0 { format!("{ms:.1} ms") } else { format!("{:.1} s", ms / 1e3) }
-}
-
-/// `1,234,567`.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn server(found: &Found) -> Option<Server> {
@@ -454,9 +438,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_times_are_for_people() {
-        let numbers = [0, 999, 1_000, 24_576, 1_234_567].map(thousands);
-        assert_eq!(numbers, ["0", "999", "1,000", "24,576", "1,234,567"]);
+    fn times_are_for_people() {
         assert_eq!((time(12.34), time(25_444.0)), ("12.3 ms".into(), "25.4 s".into()));
     }
 
